@@ -1,0 +1,1 @@
+"""The project: settings from the environment, URLs, the ASGI application. Wiring only, no domain."""

@@ -1,0 +1,29 @@
+"""The domain of TaskHub: what a task is, how it moves, how it is run. It knows nothing of sockets.
+
+Read it in this order; a file imports only from lines above it:
+
+    exceptions · states · retry · errors · documents   pure: what can be said without a database
+    signals · database · models                        the tables
+    changes · events · lifecycle                       the verbs, and the log that they write
+    registry · callbacks · idempotency · submission    what may be submitted, and how
+    engine                                             how a task reaches a worker and comes back
+    api · dashboard · admin · management               the doors
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.exceptions import PermanentError, Snooze
+from tasks.registry import handler
+
+__all__ = ["PermanentError", "Snooze", "handler", "submit"]
+
+
+def __getattr__(name: str) -> Any:
+    """`submit` needs the models, which can be imported only once Django has loaded the apps."""
+    if name == "submit":
+        from tasks.submission import submit
+
+        return submit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

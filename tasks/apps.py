@@ -1,0 +1,14 @@
+"""Start-up: find the handlers, connect the receivers, register the system checks."""
+
+from django.apps import AppConfig
+
+
+class TasksConfig(AppConfig):
+    name = "tasks"
+    verbose_name = "TaskHub"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from tasks import registry
+
+        registry.autodiscover()

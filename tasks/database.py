@@ -1,0 +1,61 @@
+"""What we ask of the database beyond the ORM: its clock, ids in order of time, transactions that are tried again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import uuid_utils.compat
+from django.db import OperationalError, connection, transaction
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TRIES = 8
+SERIALIZATION_FAILURE, DEADLOCK_DETECTED = "40001", "40P01"
+
+
+def uuid7() -> uuid.UUID:
+    """A new id that sorts by its time of creation (RFC 9562, version 7)."""
+    return uuid_utils.compat.uuid7()
+
+
+def database_now() -> dt.datetime:
+    """The database's clock, aware, in UTC: the one clock that leases, deadlines and `run_at` are measured by."""
+    if connection.vendor == "sqlite":  # the database is this process, so its clock is ours
+        return dt.datetime.now(dt.UTC)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0].astimezone(dt.UTC)
+
+
+def transactional(write: Callable[P, R]) -> Callable[P, R]:
+    """Run `write` in a transaction, again from its start when the database chose it as a deadlock's victim.
+
+    Inside a transaction of the caller's it joins that one, and a deadlock is the caller's to handle.
+    """
+
+    @functools.wraps(write)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        tries = 1 if connection.in_atomic_block else TRIES
+        for left in reversed(range(tries)):
+            try:
+                with transaction.atomic():
+                    return write(*args, **kwargs)
+            except OperationalError as error:
+                if not (left and is_conflict(error)):
+                    raise
+                time.sleep(random.uniform(0, 0.05))
+        raise AssertionError("unreachable")
+
+    return run
+
+
+def is_conflict(error: OperationalError) -> bool:
+    """Whether the same transaction may well succeed when it is tried again at once."""
+    return getattr(error.__cause__, "sqlstate", None) in {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}

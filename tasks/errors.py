@@ -1,0 +1,37 @@
+"""How an error is written down, and which errors are the same one. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import traceback
+from typing import Any
+
+DETAIL_LIMIT = 2000  # characters
+TRACEBACK_LIMIT = 16_000
+
+# What differs from one occurrence to the next: ids, addresses, numbers, quoted values.
+VARIABLE = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
+
+
+def fingerprint(name: str, type: str, detail: str) -> str:
+    """The same 16 characters for errors of one kind in one handler, whatever ids and numbers they mention."""
+    pattern = VARIABLE.sub("?", detail)[:DETAIL_LIMIT]
+    return hashlib.sha256("\n".join((name, type, pattern)).encode(errors="replace")).hexdigest()[:16]
+
+
+def describe(name: str, type: str, detail: str, **more: Any) -> dict[str, Any]:
+    """An error as tasks and attempts store it: `{type, detail, fingerprint, ...}`. `name` is the handler's."""
+    detail = storable(detail)[:DETAIL_LIMIT]
+    return {"type": type, "detail": detail, "fingerprint": fingerprint(name, type, detail), **more}
+
+
+def of_exception(name: str, error: BaseException) -> dict[str, Any]:
+    """What handler `name` raised, with its traceback."""
+    lines = "".join(traceback.format_exception(error))
+    return describe(name, type(error).__qualname__, str(error), traceback=storable(lines)[-TRACEBACK_LIMIT:])
+
+
+def storable(text: str) -> str:
+    """`text` without what a database refuses: NUL and lone surrogates."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

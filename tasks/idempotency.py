@@ -1,0 +1,47 @@
+"""A request that comes twice is done once (draft-ietf-httpapi-idempotency-key-header)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tasks.database import database_now, transactional
+from tasks.exceptions import KeyReused
+from tasks.models import IdempotencyKey, Task
+
+KEPT = dt.timedelta(hours=24)
+
+
+@transactional
+def once(
+    principal: str, route: str, key: str, request: Any, create: Callable[[], list[Task]]
+) -> tuple[list[Task], bool]:
+    """The tasks of the first request with `key`, and whether that is this one. Task and key commit together.
+
+    A request that comes while the first is still being stored waits for it: on PostgreSQL at the unique constraint,
+    on SQLite at the database's one write lock. Raises `KeyReused` when `request` is another than the first.
+    """
+    digest = fingerprint(request)
+    mine = {"principal": principal, "route": route, "key": key}
+    IdempotencyKey.objects.filter(**mine, created_at__lt=database_now() - KEPT).delete()
+    row, first = IdempotencyKey.objects.select_for_update().get_or_create(
+        **mine, defaults={"fingerprint": digest, "created_at": database_now()}
+    )
+    if first:
+        tasks = create()
+        row.task_ids = [str(task.pk) for task in tasks]
+        row.save(update_fields=["task_ids"])
+        return tasks, True
+    if row.fingerprint != digest:
+        raise KeyReused("This idempotency key came with another request before.")
+    found = Task.objects.in_bulk(row.task_ids)
+    return [task for pk, task in sorted(found.items())], False
+
+
+def fingerprint(request: Any) -> str:
+    """The SHA-256 of `request` in canonical JSON."""
+    canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,248 @@
+"""The verbs of a task, and the only writer of its state.
+
+Each verb locks its rows in the order of their ids, asks `tasks.changes` what is due, and writes rows and events in
+one transaction. An engine's verb is fenced besides: it names the lease under which the attempt runs, and what comes
+without the present lease is kept on the attempt and never applied.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from django.db.models import F, QuerySet
+
+from tasks import changes, events
+from tasks.changes import Change, Outcome
+from tasks.database import database_now, transactional, uuid7
+from tasks.exceptions import Conflict
+from tasks.models import Attempt, Task, TaskEvent, Worker
+from tasks.states import Actions, States
+
+A = Actions
+Outcomes = Attempt.Outcomes
+HUB = "hub"  # the actor of what nobody asked for
+
+# -- creation ------------------------------------------------------------------------------------------------------
+
+
+@transactional
+def create(tasks: Sequence[Task], actor: str = HUB) -> None:
+    """Store new tasks, all or none. Each becomes pending; a `run_at` that isn't set is now."""
+    now = database_now()
+    for task in tasks:
+        task.created_at = task.updated_at = now
+        task.run_at = task.run_at or now
+        task.ready = task.run_at <= now
+    Task.objects.bulk_create(tasks)
+    events.append([events.event_of(task, TaskEvent.Types.CREATED, now, actor=actor) for task in tasks])
+
+
+# -- the engine's verbs --------------------------------------------------------------------------------------------
+
+
+@transactional
+def claim(candidates: QuerySet[Task], worker: Worker) -> list[Task]:
+    """Give those candidates that nobody is claiming just now to `worker`, in their order, under one new lease."""
+    tasks = list(candidates.select_for_update(skip_locked=True))
+    now, lease = database_now(), uuid7()
+    _write([(task, changes.claimed(task, worker, lease, now)) for task in tasks], now, str(worker))
+    return tasks
+
+
+@transactional
+def record(outcomes: Iterable[Outcome], actor: str) -> list[Task]:
+    """Apply how attempts ended. Returns the tasks that changed; whose lease is lost, changes nothing."""
+    by_task = {outcome.task_id: outcome for outcome in outcomes}
+    held = _held({task_id: outcome.lease for task_id, outcome in by_task.items()})
+    now = database_now()
+    ends = [(task, changes.ended(task, by_task[task.pk], now)) for task in held]
+    Attempt.objects.bulk_create(_attempt(task, change, by_task[task.pk], now) for task, change in ends)
+    _write(ends, now, actor)
+    _keep_late(by_task.keys() - {task.pk for task in held}, by_task)
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running attempt reports of itself. `percent` is 0 to 100."""
+
+    task_id: uuid.UUID
+    lease: uuid.UUID
+    percent: float | None
+    message: str
+
+
+@transactional
+def report(reports: Iterable[Progress], actor: str) -> list[Task]:
+    """Store the progress of attempts that still hold their lease. Returns the tasks that changed."""
+    by_task = {progress.task_id: progress for progress in reports}
+    held = _held({task_id: progress.lease for task_id, progress in by_task.items()})
+    _write(
+        [(task, changes.progressed(by_task[task.pk].percent, by_task[task.pk].message)) for task in held],
+        database_now(),
+        actor,
+    )
+    return held
+
+
+def save_state(task_id: uuid.UUID, lease: uuid.UUID, state: dict[str, Any]) -> bool:
+    """Keep `ctx.state` for later attempts. It is the handler's own note, not a change of the task."""
+    return bool(Task.objects.filter(pk=task_id, lease=lease).update(state=state))
+
+
+@transactional
+def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> bool:
+    """The receiver of a callback answers later: the attempt goes on without a worker. False when the lease is lost."""
+    held = _held({task_id: lease})
+    now = database_now()
+    _write([(task, changes.deferred(now + dt.timedelta(seconds=seconds))) for task in held], now, actor)
+    return bool(held)
+
+
+@transactional
+def rescue(tasks: QuerySet[Task], charged: bool) -> list[Task]:
+    """Take tasks that are being processed from a worker that is lost for good. Charged, it counts as a crash of theirs."""
+    rescued, now = _lock(tasks.processing()), database_now()
+    ends = [(task, changes.rescued(task, charged, now)) for task in rescued]
+    Attempt.objects.bulk_create(
+        _attempt(task, change, Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task)), now)
+        for task, change in ends
+    )
+    _write(ends, now, HUB)
+    return rescued
+
+
+def promote(limit: int = 1000) -> int:
+    """Mark waiting tasks whose `run_at` has come as ready to be claimed. Returns how many."""
+    due = Task.objects.due()
+    picked = list(due.order_by("run_at").values_list("pk", flat=True)[:limit])
+    return due.filter(pk__in=picked).update(ready=True) if picked else 0
+
+
+# -- the operator's verbs ------------------------------------------------------------------------------------------
+
+
+def retry(task_id: uuid.UUID, actor: str) -> Task:
+    """Run a failed task now instead of at its `run_at`."""
+    return _operate(task_id, changes.retried, actor)
+
+
+def resurrect(task_id: uuid.UUID, actor: str) -> Task:
+    """Give a dead-lettered or canceled task a new life, with its whole budget of attempts."""
+    return _operate(task_id, changes.resurrected, actor)
+
+
+def cancel(task_id: uuid.UUID, actor: str) -> Task:
+    """End a task; of one that runs, ask its handler to stop at the next checkpoint."""
+    return _operate(task_id, changes.canceled, actor)
+
+
+def pause(task_id: uuid.UUID, actor: str) -> Task:
+    """Hold a task; of one that runs, ask its handler to stop at the next checkpoint."""
+    return _operate(task_id, changes.paused, actor)
+
+
+def resume(task_id: uuid.UUID, actor: str) -> Task:
+    """Let a paused task go on, at its old `run_at`."""
+    return _operate(task_id, changes.resumed, actor)
+
+
+@transactional
+def _operate(task_id: uuid.UUID, decide: Callable[[Task, dt.datetime], Change], actor: str) -> Task:
+    """Raises `Task.DoesNotExist`, and `Conflict` when the state does not allow it."""
+    task, now = Task.objects.select_for_update().get(pk=task_id), database_now()
+    _write([(task, decide(task, now))], now, actor)
+    return task
+
+
+# -- locking and writing -------------------------------------------------------------------------------------------
+
+
+def _lock(tasks: QuerySet[Task]) -> list[Task]:
+    """Lock the rows in the order of their ids: two transactions that want the same rows never wait in a circle."""
+    return list(tasks.select_for_update().order_by("pk"))
+
+
+def _held(leases: dict[uuid.UUID, uuid.UUID]) -> list[Task]:
+    """The tasks that are still held under the lease that is given for them, locked."""
+    return [task for task in _lock(Task.objects.filter(pk__in=leases)) if task.lease == leases[task.pk]]
+
+
+def _write(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str) -> None:
+    """Write each change to its row, to the task in hand and to the log. Equal changes are one statement."""
+    if not pairs:
+        return
+    alike: defaultdict[bytes, list[tuple[Task, Change]]] = defaultdict(list)
+    for task, change in pairs:
+        alike[msgspec.json.encode((task.status, change.status, change.fields))].append((task, change))
+    for group in alike.values():
+        _update(group, now)
+    events.append([_apply(task, change, now, actor) for task, change in pairs])
+
+
+def _update(group: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
+    """A compare-and-swap: the rows are locked, and still they must be in the state that the change was decided on."""
+    before, change = group[0][0].status, group[0][1]
+    rows = Task.objects.filter(pk__in=[task.pk for task, _ in group], status=before)
+    written = rows.update(**change.fields, status=change.status, version=F("version") + 1, updated_at=now)
+    if written != len(group):
+        raise Conflict("Somebody else was faster to change the task.")
+
+
+def _apply(task: Task, change: Change, now: dt.datetime, actor: str) -> TaskEvent:
+    """Bring the task in hand up to date with its row, and return the log's row for it."""
+    previous, task.status = task.status, change.status
+    task.version += 1
+    task.updated_at = now
+    for name, value in change.fields.items():
+        setattr(task, name, value)
+    return events.event_of(
+        task,
+        change.type,
+        now,
+        action=change.action or "",
+        previous_status=previous,
+        actor=actor[:200],
+        message=change.message[:500],
+        data=change.data,
+    )
+
+
+# -- attempts ------------------------------------------------------------------------------------------------------
+
+LEFT_AS = {States.CANCELED: Outcomes.CANCELED, States.PAUSED: Outcomes.PAUSED, States.COMPLETED: Outcomes.COMPLETED}
+ENDED_AS = {
+    A.FAIL: Outcomes.FAILED,
+    A.BURY: Outcomes.FAILED,
+    A.SNOOZE: Outcomes.SNOOZED,
+    A.RELEASE: Outcomes.RELEASED,
+    A.RESCUE: Outcomes.LOST,
+}
+
+
+def _attempt(task: Task, change: Change, outcome: Outcome, now: dt.datetime) -> Attempt:
+    return Attempt(
+        task=task,
+        number=task.tries,
+        outcome=LEFT_AS.get(States(change.status)) or ENDED_AS[outcome.action],
+        worker_id=task.worker_id,
+        lease=task.lease,
+        started_at=change.fields.get("started_at", task.started_at),
+        finished_at=now,
+        error=outcome.error,
+        response=outcome.response,
+    )
+
+
+def _keep_late(task_ids: Iterable[uuid.UUID], outcomes: dict[uuid.UUID, Outcome]) -> None:
+    """Note on the attempt what its worker said after the lease was lost. The task itself knows nothing of it."""
+    for task_id in task_ids:
+        outcome = outcomes[task_id]
+        late = {"action": str(outcome.action), "result": outcome.result, "error": outcome.error}
+        Attempt.objects.filter(task_id=task_id, lease=outcome.lease).update(late=late)

@@ -1,0 +1,22 @@
+"""The tables. Rows only: what may happen to them is in `tasks.lifecycle`, the only writer of a task's state."""
+
+from tasks.models.access import IdempotencyKey, SigninLink, StreamTicket, Token
+from tasks.models.events import QueueCount, TaskEvent
+from tasks.models.hub import Marker
+from tasks.models.tasks import Attempt, Queue, Task, TaskLog
+from tasks.models.workers import Worker
+
+__all__ = [
+    "Attempt",
+    "IdempotencyKey",
+    "Marker",
+    "Queue",
+    "QueueCount",
+    "SigninLink",
+    "StreamTicket",
+    "Task",
+    "TaskEvent",
+    "TaskLog",
+    "Token",
+    "Worker",
+]

@@ -1,0 +1,63 @@
+"""The append-only log of everything that happened, and the counts that are kept with it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from tasks.states import Actions, States
+
+
+class TaskEvent(models.Model):
+    """One change of one task: its history, the audit, and what the live stream replays.
+
+    It repeats what a reader needs (name, queue, owner), so that the feed never has to join the task.
+    """
+
+    class Types(models.TextChoices):
+        CREATED = "task_created"
+        UPDATED = "task_updated"
+        PROGRESS = "task_progress"
+
+    id = models.BigAutoField(primary_key=True)
+    type = models.CharField(max_length=32)
+    task_id = models.UUIDField(null=True)  # no foreign key: the log outlives what it tells of
+    version = models.PositiveIntegerField()
+    action = models.CharField(max_length=10, choices=Actions.choices, blank=True, default="")
+    previous_status = models.CharField(max_length=13, choices=States.choices, null=True)
+    status = models.CharField(max_length=13, choices=States.choices)
+    attempt = models.PositiveIntegerField(default=0)
+    actor = models.CharField(max_length=200, blank=True, default="")
+    message = models.CharField(max_length=500, blank=True, default="")
+    data = models.JSONField(default=dict)  # by type: error, result, requested; percent, message
+    name = models.CharField(max_length=100)
+    queue = models.CharField(max_length=100)
+    owner_id = models.BigIntegerField(null=True)
+    timestamp = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task_id", "version"], name="event_version_once", condition=Q(task_id__isnull=False)
+            )
+        ]
+        indexes = [models.Index("timestamp", name="event_timestamp")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.task_id} v{self.version}"
+
+
+class QueueCount(models.Model):
+    """A change in how many tasks of a queue are in a status. The sum over all rows is the exact count.
+
+    One set of rows is added with each transaction; a sweep folds them into one row each (`tasks.counts`).
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    queue = models.CharField(max_length=100)
+    status = models.CharField(max_length=13, choices=States.choices)
+    n = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.status} {self.n:+}"

@@ -1,0 +1,16 @@
+"""Facts about the hub itself."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Marker(models.Model):
+    """A named position or fact that must survive restarts: the log's epoch, how far a sweep has read."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    value = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.name

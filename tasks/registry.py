@@ -1,0 +1,122 @@
+"""The handlers: which Python functions tasks may name, and whether a payload fits one. No database.
+
+    @handler("reports.build", queue="reports", max_attempts=5, timeout=60)
+    def build_report(ctx, month: str): ...
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from django.utils.module_loading import autodiscover_modules
+
+from tasks.exceptions import FieldError, InvalidTask
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+RESERVED = frozenset({"callback"})  # the name that HTTP callbacks go by
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered function, and what a submission that says nothing gets. `timeout` is in seconds."""
+
+    name: str
+    function: Callable[..., Any]
+    queue: str
+    max_attempts: int
+    timeout: float
+    arguments: type[msgspec.Struct]
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def bind(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments for the function, converted to the types that it annotates.
+
+        Raises `InvalidTask` naming the argument that is missing, unknown or of the wrong type.
+        """
+        try:
+            bound = msgspec.convert(payload, self.arguments)
+        except msgspec.ValidationError as error:
+            raise InvalidTask(_field_error(str(error))) from None
+        return {name: getattr(bound, name) for name in bound.__struct_fields__}
+
+
+_handlers: dict[str, Handler] = {}
+
+
+def handler(
+    name: str, *, queue: str = "default", max_attempts: int = 10, timeout: float = 300
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as the handler of tasks called `name`. Its first parameter is the attempt's context."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        if not NAME.fullmatch(name) or name in RESERVED:
+            raise ValueError(f"{name!r} cannot be a handler's name: use 1 to 100 of A-Z a-z 0-9 . _ -")
+        if name in _handlers and _handlers[name].function.__module__ != function.__module__:
+            raise ValueError(f"{name!r} is a handler in {_handlers[name].function.__module__} already")
+        _handlers[name] = Handler(name, function, queue, max_attempts, timeout, _arguments(name, function))
+        return function
+
+    return register
+
+
+def find(name: str) -> Handler:
+    """Raises `InvalidTask` on the field `name` when there is none."""
+    try:
+        return _handlers[name]
+    except KeyError:
+        known = ", ".join(sorted(_handlers)) or "none"
+        raise InvalidTask(FieldError("name", f"There is no handler {name!r}. Registered: {known}.")) from None
+
+
+def handlers() -> list[Handler]:
+    """All registered handlers, by name."""
+    return [_handlers[name] for name in sorted(_handlers)]
+
+
+def autodiscover() -> None:
+    """Import `handlers.py` of every installed app."""
+    autodiscover_modules("handlers")
+
+
+def _arguments(name: str, function: Callable[..., Any]) -> type[msgspec.Struct]:
+    """A struct with a field for each parameter after the context, so that a payload can be checked against it."""
+    hints = typing.get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        raise ValueError(f"The handler {name!r} takes no argument: its first one must be the context")
+    fields: list[Any] = []
+    for parameter in parameters[1:]:
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ValueError(f"The handler {name!r} must name its arguments: {parameter} cannot be checked")
+        hint = hints.get(parameter.name, Any)
+        default = () if parameter.default is parameter.empty else (_default(parameter.default),)
+        fields.append((parameter.name, hint, *default))
+    return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def _default(value: Any) -> Any:
+    """msgspec wants mutable defaults as factories."""
+    return msgspec.field(default_factory=lambda: value) if isinstance(value, (list, dict, set)) else value
+
+
+def _field_error(text: str) -> FieldError:
+    """msgspec says "... - at `$.month`" or "... `month`"; we say it as a path under payload."""
+    message, _, path = text.partition(" - at `$")
+    path = path.rstrip("`")
+    if named := re.search(r"(?:required|unknown) field `([^`]+)`", message):
+        path += f".{named[1]}"
+    return FieldError(f"payload{path}", message.rstrip(".") + ".")
