@@ -29,7 +29,15 @@ def describe(name: str, type: str, detail: str, **more: Any) -> dict[str, Any]:
 def of_exception(name: str, error: BaseException) -> dict[str, Any]:
     """What handler `name` raised, with its traceback."""
     lines = "".join(traceback.format_exception(error))
-    return describe(name, type(error).__qualname__, str(error), traceback=storable(lines)[-TRACEBACK_LIMIT:])
+    return describe(name, type(error).__qualname__, _text(error), traceback=storable(lines)[-TRACEBACK_LIMIT:])
+
+
+def _text(error: BaseException) -> str:
+    """What the error says of itself; its `__str__` is user code, which may be broken too."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"no message: its __str__ raised {type(broken).__qualname__}"
 
 
 def storable(text: str) -> str:
