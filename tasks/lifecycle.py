@@ -47,9 +47,11 @@ def create(tasks: Sequence[Task], actor: str = HUB) -> None:
 
 
 @transactional
-def claim(candidates: QuerySet[Task], worker: Worker) -> list[Task]:
-    """Give those candidates that nobody is claiming just now to `worker`, in their order, under one new lease."""
-    tasks = list(candidates.select_for_update(skip_locked=True))
+def claim(
+    candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Task]], list[Task]] = list
+) -> list[Task]:
+    """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease."""
+    tasks = choose(list(candidates.select_for_update(skip_locked=True)))
     now, lease = database_now(), uuid7()
     _write([(task, changes.claimed(task, worker, lease, now)) for task in tasks], now, str(worker))
     return tasks
@@ -61,9 +63,7 @@ def record(outcomes: Iterable[Outcome], actor: str) -> list[Task]:
     by_task = {outcome.task_id: outcome for outcome in outcomes}
     held = _held({task_id: outcome.lease for task_id, outcome in by_task.items()})
     now = database_now()
-    ends = [(task, changes.ended(task, by_task[task.pk], now)) for task in held]
-    Attempt.objects.bulk_create(_attempt(task, change, by_task[task.pk], now) for task, change in ends)
-    _write(ends, now, actor)
+    _end([(task, by_task[task.pk], changes.ended(task, by_task[task.pk], now)) for task in held], now, actor)
     _keep_late(by_task.keys() - {task.pk for task in held}, by_task)
     return held
 
@@ -109,13 +109,20 @@ def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> b
 def rescue(tasks: QuerySet[Task], charged: bool) -> list[Task]:
     """Take tasks that are being processed from a worker that is lost for good. Charged, it counts as a crash of theirs."""
     rescued, now = _lock(tasks.processing()), database_now()
-    ends = [(task, changes.rescued(task, charged, now)) for task in rescued]
-    Attempt.objects.bulk_create(
-        _attempt(task, change, Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task)), now)
-        for task, change in ends
-    )
-    _write(ends, now, HUB)
+    lost = [Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task)) for task in rescued]
+    ends = zip(rescued, lost, strict=True)
+    _end([(task, outcome, changes.rescued(task, charged, now)) for task, outcome in ends], now, HUB)
     return rescued
+
+
+@transactional
+def release(tasks: QuerySet[Task], actor: str) -> list[Task]:
+    """Take tasks that are being processed from a worker that is stopped on purpose: no attempt is used."""
+    released, now = _lock(tasks.processing()), database_now()
+    outcomes = [Outcome(task.pk, task.lease, A.RELEASE) for task in released]
+    ends = zip(released, outcomes, strict=True)
+    _end([(task, outcome, changes.ended(task, outcome, now)) for task, outcome in ends], now, actor)
+    return released
 
 
 def promote(limit: int = 1000) -> int:
@@ -224,6 +231,12 @@ ENDED_AS = {
     A.RELEASE: Outcomes.RELEASED,
     A.RESCUE: Outcomes.LOST,
 }
+
+
+def _end(ends: Sequence[tuple[Task, Outcome, Change]], now: dt.datetime, actor: str) -> None:
+    """Write the ends of attempts: a row for each attempt, and the change of its task."""
+    Attempt.objects.bulk_create([_attempt(task, change, outcome, now) for task, outcome, change in ends])
+    _write([(task, change) for task, _, change in ends], now, actor)
 
 
 def _attempt(task: Task, change: Change, outcome: Outcome, now: dt.datetime) -> Attempt:

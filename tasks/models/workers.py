@@ -18,6 +18,7 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
+    machine = models.CharField(max_length=100, blank=True, default="")  # where `pid` means something
     role = models.CharField(max_length=5, choices=Roles.choices)
     idle_since = models.DateTimeField(null=True)
     started_at = models.DateTimeField()
