@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from tasks.database import database_now, transactional
-from tasks.exceptions import KeyReused
+from tasks.exceptions import FieldError, InvalidTask, KeyReused
 from tasks.models import IdempotencyKey, Task
 
 KEPT = dt.timedelta(hours=24)
+KEY_LIMIT = 255  # characters
 
 
 @transactional
@@ -22,8 +24,11 @@ def once(
     """The tasks of the first request with `key`, and whether that is this one. Task and key commit together.
 
     A request that comes while the first is still being stored waits for it: on PostgreSQL at the unique constraint,
-    on SQLite at the database's one write lock. Raises `KeyReused` when `request` is another than the first.
+    on SQLite at the database's one write lock. Raises `KeyReused` when `request` is another than the first, and
+    `InvalidTask` for a key that nobody could send.
     """
+    if not (1 <= len(key) <= KEY_LIMIT and key.isprintable()):
+        raise InvalidTask(FieldError("idempotency_key", f"A key has 1 to {KEY_LIMIT} printable characters."))
     digest = fingerprint(request)
     mine = {"principal": principal, "route": route, "key": key}
     IdempotencyKey.objects.filter(**mine, created_at__lt=database_now() - KEPT).delete()
@@ -38,7 +43,7 @@ def once(
     if row.fingerprint != digest:
         raise KeyReused("This idempotency key came with another request before.")
     found = Task.objects.in_bulk(row.task_ids)
-    return [task for pk, task in sorted(found.items())], False
+    return [found[pk] for pk in map(uuid.UUID, row.task_ids) if pk in found], False
 
 
 def fingerprint(request: Any) -> str:

@@ -1,11 +1,13 @@
 """The handlers: which Python functions tasks may name, and whether a payload fits one. No database.
 
-    @handler("reports.build", queue="reports", max_attempts=5, timeout=60)
-    def build_report(ctx, month: str): ...
+@handler("reports.build", queue="reports", max_attempts=5, timeout=60)
+def build_report(ctx, month: str): ...
 """
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 import re
 import typing
@@ -20,6 +22,8 @@ from tasks.exceptions import FieldError, InvalidTask
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 RESERVED = frozenset({"callback"})  # the name that HTTP callbacks go by
+ATTEMPTS_LIMIT = 1000
+TIMEOUT_LIMIT = 86_400  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Handler:
         Raises `InvalidTask` naming the argument that is missing, unknown or of the wrong type.
         """
         try:
-            bound = msgspec.convert(payload, self.arguments)
+            bound = msgspec.convert(payload, self.arguments, str_keys=True)
         except msgspec.ValidationError as error:
             raise InvalidTask(_field_error(str(error))) from None
         return {name: getattr(bound, name) for name in bound.__struct_fields__}
@@ -60,13 +64,15 @@ _handlers: dict[str, Handler] = {}
 def handler(
     name: str, *, queue: str = "default", max_attempts: int = 10, timeout: float = 300
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function as the handler of tasks called `name`. Its first parameter is the attempt's context."""
+    """Register a function as the handler of tasks called `name`. Its first parameter is the attempt's context.
+
+    Raises `ValueError` for what no task could ever run with.
+    """
+    _check_options(name, queue, max_attempts, timeout)
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        if not NAME.fullmatch(name) or name in RESERVED:
-            raise ValueError(f"{name!r} cannot be a handler's name: use 1 to 100 of A-Z a-z 0-9 . _ -")
-        if name in _handlers and _handlers[name].function.__module__ != function.__module__:
-            raise ValueError(f"{name!r} is a handler in {_handlers[name].function.__module__} already")
+        if name in _handlers and _place(_handlers[name].function) != _place(function):
+            raise ValueError(f"{name!r} is the handler {_place(_handlers[name].function)} already")
         _handlers[name] = Handler(name, function, queue, max_attempts, timeout, _arguments(name, function))
         return function
 
@@ -92,9 +98,25 @@ def autodiscover() -> None:
     autodiscover_modules("handlers")
 
 
+def _check_options(name: str, queue: str, max_attempts: int, timeout: float) -> None:
+    for word, value in (("name", name), ("queue", queue)):
+        if not NAME.fullmatch(value):
+            raise ValueError(f"{value!r} cannot be the {word} of a handler: use 1 to 100 of A-Z a-z 0-9 . _ -")
+    if name in RESERVED:
+        raise ValueError(f"{name!r} cannot be the name of a handler: HTTP callbacks go by it")
+    if not 1 <= max_attempts <= ATTEMPTS_LIMIT:
+        raise ValueError(f"max_attempts of {name!r} is {max_attempts}; it must lie between 1 and {ATTEMPTS_LIMIT}")
+    if not 0 < timeout <= TIMEOUT_LIMIT:
+        raise ValueError(f"timeout of {name!r} is {timeout}; it must lie above 0 and at most at {TIMEOUT_LIMIT} s")
+
+
+def _place(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
 def _arguments(name: str, function: Callable[..., Any]) -> type[msgspec.Struct]:
     """A struct with a field for each parameter after the context, so that a payload can be checked against it."""
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
         raise ValueError(f"The handler {name!r} takes no argument: its first one must be the context")
@@ -105,12 +127,21 @@ def _arguments(name: str, function: Callable[..., Any]) -> type[msgspec.Struct]:
         hint = hints.get(parameter.name, Any)
         default = () if parameter.default is parameter.empty else (_default(parameter.default),)
         fields.append((parameter.name, hint, *default))
-    return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    try:
+        msgspec.json.schema(arguments)
+    except TypeError as error:
+        raise ValueError(f"The handler {name!r} has an argument that JSON cannot fill: {_last_line(error)}") from None
+    return arguments
+
+
+def _last_line(error: TypeError) -> str:
+    return str(error).splitlines()[-1]
 
 
 def _default(value: Any) -> Any:
-    """msgspec wants mutable defaults as factories."""
-    return msgspec.field(default_factory=lambda: value) if isinstance(value, (list, dict, set)) else value
+    """A copy for each task, so that one that changes its argument does not change the next one's."""
+    return msgspec.field(default_factory=functools.partial(copy.deepcopy, value))
 
 
 def _field_error(text: str) -> FieldError:

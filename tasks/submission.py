@@ -52,9 +52,9 @@ class NewTask(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     payload: dict[str, Any] = {}
     queue: Name | None = None
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
-    max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=registry.ATTEMPTS_LIMIT)] | None = None
     retry: Retry = Retry()
-    timeout: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    timeout: Annotated[float, Meta(gt=0, le=registry.TIMEOUT_LIMIT)] | None = None
     run_at: Annotated[dt.datetime, Meta(tz=True)] | None = None
     delay: Seconds | None = None
     tags: Annotated[list[Tag], Meta(max_length=20)] = []
@@ -76,7 +76,7 @@ def submit(
     the first task. Raises `InvalidTask`, and `KeyReused` for a key that came with another request.
     """
     request = {"name": name, "payload": dict(payload or {}), **options}
-    request = {field: _plain(value) for field, value in request.items() if value is not None}
+    request = {field: _plain(field, value) for field, value in request.items() if value is not None}
 
     def create() -> list[Task]:
         return create_all([build(request, owner)], actor=str(owner or "python"))
@@ -208,9 +208,17 @@ def _task(new: NewTask, owner: Any, name: str, queue: str, max_attempts: int, ti
 
 def _run_at(new: NewTask) -> dt.datetime | None:
     """None is now."""
-    return database_now() + dt.timedelta(seconds=new.delay) if new.delay else new.run_at
+    if new.run_at is None:
+        return database_now() + dt.timedelta(seconds=new.delay) if new.delay else None
+    try:
+        return new.run_at.astimezone(dt.UTC)
+    except OverflowError:
+        raise InvalidTask(FieldError("run_at", "The time lies outside the years 1 to 9999 of UTC.")) from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(field: str, value: Any) -> Any:
     """A Python value as JSON would carry it."""
-    return msgspec.to_builtins(value)
+    try:
+        return msgspec.to_builtins(value)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise InvalidTask(FieldError(field, f"{error}.")) from None
