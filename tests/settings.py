@@ -8,5 +8,10 @@ os.environ["TASKHUB_ENV"] = "development"
 os.environ.setdefault("TASKHUB_APPS", "tests.app")
 
 from taskhub.settings import *  # noqa: E402, F403
+from taskhub.settings import DATA, DATABASES  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file, as in real life: threads that share a database in memory don't wait for each other's locks, they fail.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA / f"test-{os.getpid()}.sqlite3")}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -64,7 +64,7 @@ def test_an_async_function_is_known_as_one():
 
 def test_an_unknown_handler_is_an_error_that_lists_the_known_ones():
     handler("b")(lambda ctx: None)
-    with pytest.raises(InvalidTask, match="no handler 'a'. Registered: b") as raised:
+    with pytest.raises(InvalidTask, match=r"no handler 'a'\. Registered: b") as raised:
         registry.find("a")
     assert raised.value.errors[0].field == "name"
 
