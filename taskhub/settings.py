@@ -198,6 +198,11 @@ X_FRAME_OPTIONS = "DENY"
 
 # -- REST ----------------------------------------------------------------------------------------------------------
 
+TASKHUB_SECRET_KEYS = env.names(
+    "TASKHUB_SECRET_KEYS",
+    "password,passwd,pwd,passphrase,secret,secret_key,token,api_key,access_key,private_key,credential,credentials,"
+    "authorization,cookie",
+)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024 + 64 * 1024  # a bulk request and its envelope
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
