@@ -3,11 +3,12 @@
 from tasks.models.access import IdempotencyKey, SigninLink, StreamTicket, Token
 from tasks.models.events import QueueCount, TaskEvent
 from tasks.models.hub import Marker
-from tasks.models.tasks import Attempt, Queue, Task, TaskLog
+from tasks.models.tasks import Attempt, DeadLetter, Queue, Task, TaskLog
 from tasks.models.workers import Worker
 
 __all__ = [
     "Attempt",
+    "DeadLetter",
     "IdempotencyKey",
     "Marker",
     "Queue",

@@ -37,6 +37,7 @@ class TaskEvent(models.Model):
     timestamp = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name = "event"
         constraints = [
             models.UniqueConstraint(
                 fields=["task_id", "version"], name="event_version_once", condition=Q(task_id__isnull=False)

@@ -32,6 +32,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Due and waiting, the most urgent first: the order in which workers take them."""
         return self.filter(ready=True).order_by("-priority", "run_at", "id")
 
+    def dead_lettered(self) -> TaskQuerySet:
+        return self.filter(status=States.DEAD_LETTERED)
+
     def due(self) -> TaskQuerySet:
         """Waiting, with a `run_at` that has come since the flag was last set."""
         return self.waiting().filter(ready=False, run_at__lte=Now())
@@ -109,6 +112,10 @@ class Task(models.Model):
             models.Index("owner", F("id").desc(), name="task_owner"),
             models.Index("fingerprint", F("id").desc(), name="task_fingerprint", condition=~Q(fingerprint="")),
             models.Index("finished_at", name="task_finished", condition=Q(finished_at__isnull=False)),
+            # With the status, which the condition fixes: SQLite answers from an index only what is written in it.
+            models.Index(
+                "fingerprint", "finished_at", "status", name="task_dead", condition=Q(status=States.DEAD_LETTERED)
+            ),
         ]
         constraints = [
             models.CheckConstraint(name="task_status_known", condition=Q(status__in=States.values)),
@@ -150,6 +157,17 @@ class Task(models.Model):
     @property
     def retry_policy(self) -> RetryPolicy:
         return RetryPolicy(self.retry_delay, self.retry_factor, self.retry_max_delay, self.retry_jitter)
+
+
+class DeadLetter(Task):
+    """The same rows seen as what awaits a person: a place of its own in the admin."""
+
+    objects: ClassVar = TaskQuerySet.as_manager()
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        verbose_name = "dead letter"
 
 
 class Attempt(models.Model):
