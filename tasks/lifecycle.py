@@ -164,7 +164,11 @@ def resume(task_id: uuid.UUID, actor: str) -> Task:
 def _operate(task_id: uuid.UUID, decide: Callable[[Task, dt.datetime], Change], actor: str) -> Task:
     """Raises `Task.DoesNotExist`, and `Conflict` when the state does not allow it."""
     task, now = Task.objects.select_for_update().get(pk=task_id), database_now()
-    _write([(task, decide(task, now))], now, actor)
+    change = decide(task, now)
+    if task.lease and change.status != States.PROCESSING:  # a deferred callback: no worker will record its attempt
+        _end([(task, Outcome(task.pk, task.lease, A.CANCEL), change)], now, actor)
+    else:
+        _write([(task, change)], now, actor)
     return task
 
 

@@ -143,6 +143,15 @@ def test_the_result_of_a_lost_lease_is_recorded_and_never_applied():
     assert Attempt.objects.get(task=task, number=1).late["result"] == "late"
 
 
+def test_a_deferred_callback_that_is_canceled_leaves_its_attempt_where_a_late_result_is_kept():
+    task = claim(make_task())
+    assert lifecycle.defer(task.pk, task.lease, 3600, "test")
+    assert lifecycle.cancel(task.pk, "alice").status == "canceled"
+    assert lifecycle.record([Outcome(task.pk, task.lease, Actions.COMPLETE, result="late")], "receiver") == []
+    attempt = Attempt.objects.get(task=task)
+    assert (attempt.number, attempt.outcome, attempt.late["result"]) == (1, "canceled", "late")
+
+
 def test_three_crashes_alone_are_poison():
     task = make_task()
     for crash in range(3):

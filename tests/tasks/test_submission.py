@@ -56,6 +56,7 @@ def test_the_smallest_callback_gets_the_documented_defaults():
     assert build(call(timeout=30)).timeout_is_own
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("field", "least", "most"),
     [
