@@ -23,6 +23,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tasks.callbacks.guard import AddressPolicy, ForbiddenAddress
 
 LOOKUPS = 64  # at once: a thread each, since a name server can hold one for half a minute
+RECEIVE_BUFFER = 64 * 1024  # bytes: all that is kept of an answer, and so the most that a flood puts before us at once
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ def _open_socket(policy: AddressPolicy, info: aiohttp.AddrInfoType) -> socket.so
     """Called for every connection, those to literal addresses too, with the address that is connected to."""
     family, kind, proto, _, address = info
     _check_address(policy, address, address[0])
-    return socket.socket(family, kind, proto)
+    opened = socket.socket(family, kind, proto)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return opened
 
 
 def _check_address(policy: AddressPolicy, address: tuple[Any, ...], host: str) -> None:

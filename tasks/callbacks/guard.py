@@ -154,7 +154,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = URL(url, encoded=url.isascii())
         problem = next(_problems(url, parsed), None)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # the latter from brackets before an @
         problem = f"The URL is malformed: {str(error).removeprefix('Invalid URL: ').rstrip('.')}."
     if problem is not None:
         raise InvalidUrl(problem)

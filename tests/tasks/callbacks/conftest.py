@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from aiohttp import web
@@ -64,10 +64,9 @@ async def listen():
     async def start(handler: RawHandler, **options) -> str:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             conversations.add(asyncio.current_task())
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            with suppress(ConnectionError, asyncio.IncompleteReadError), closing(writer):
                 await reader.readuntil(b"\r\n\r\n")
                 await handler(reader, writer)
-            writer.close()
 
         servers.append(await asyncio.start_server(converse, "127.0.0.1", 0, **options))
         return f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}/hook"
