@@ -1,0 +1,51 @@
+/** The badge that says whether what you see is true, and if not, since when. */
+
+import { said } from "./time.js";
+import { toast } from "./toast.js";
+
+const WORDS = {
+  connecting: "Reconnecting",
+  live: "Live",
+  polling: "Polling",
+  offline: "Offline",
+  resyncing: "Catching up",
+  closed: "Disconnected",
+};
+
+const ENDS = {
+  4401: { title: "You are signed out", detail: "This page no longer updates.", link: true },
+  4403: { title: "You may no longer see this", detail: "This page no longer updates." },
+  4404: { title: "This task is gone", detail: "It was removed from the hub." },
+};
+
+/** Keeps the badge and the page's `data-stale` in step with the stream. */
+export function showConnection(stream, badge = document.getElementById("connection")) {
+  const words = badge.querySelector("span");
+  const heard = badge.querySelector("time");
+  let everLive = false;
+
+  const showAge = () => {
+    const age = stream.heardAt === null ? null : said("ago", (Date.now() - stream.heardAt) / 1000);
+    badge.title = age ? `Last heard from the hub ${age}` : "Not heard from the hub yet";
+    heard.hidden = stream.state === "live" || !age;
+    heard.textContent = age ?? "";
+  };
+
+  const show = ({ state, code }) => {
+    everLive ||= state === "live" || state === "polling";
+    badge.dataset.state = state;
+    words.textContent = state === "connecting" && !everLive ? "Connecting" : WORDS[state];
+    document.body.toggleAttribute("data-stale", state === "offline" || state === "closed");
+    showAge();
+    if (ENDS[code]) tellEnd(ENDS[code]);
+  };
+
+  show({ state: stream.state });
+  stream.on("status", show);
+  setInterval(showAge, 1000);
+}
+
+function tellEnd({ link, ...words }) {
+  const here = encodeURIComponent(location.pathname + location.search);
+  toast({ kind: "error", ...words, link: link && { href: `/login?next=${here}`, text: "Sign in" } });
+}

@@ -1,0 +1,91 @@
+/** One task, live. Progress and status change at once; timeline, attempts and facts are rendered by the server. */
+
+import { wireActions } from "./actions.js";
+import { showConnection } from "./connection.js";
+import { wireDialogs } from "./dialogs.js";
+import { flash } from "./rows.js";
+import { setStatus } from "./status.js";
+import { TaskStream } from "./stream.js";
+import { keepTimes, refreshTimes, setServerTime } from "./time.js";
+
+const LOOK_MS = 150;
+const page = document.getElementById("task");
+const { id, cursor } = page.dataset;
+const stream = new TaskStream(`/api/v1/tasks/${id}/stream`, { since: cursor || null });
+let looking = null;
+
+function take(event) {
+  if (event.version <= Number(page.dataset.version)) return;
+  page.dataset.version = event.version;
+  setStatus(page.querySelector(".task-status .chip"), event.status);
+  for (const element of page.querySelectorAll(".task-head, .task-progress")) element.dataset.status = event.status;
+  if (event.type === "task_progress") showProgress(event);
+  else look();
+}
+
+function showProgress({ percent, message }) {
+  const box = page.querySelector(".task-progress");
+  box.removeAttribute("data-unknown");
+  box.querySelector("progress").value = percent ?? 0;
+  box.querySelector("[data-percent]").textContent = `${Math.floor(percent ?? 0)}%`;
+  box.querySelector("[data-message]").textContent = message;
+}
+
+function showLog({ seq, level, message, timestamp }) {
+  const lines = document.getElementById("log-lines");
+  if (Number(lines.lastElementChild?.dataset.seq ?? 0) >= seq) return;
+  const line = document.createElement("li");
+  Object.assign(line.dataset, { seq, level });
+  const time = Object.assign(document.createElement("time"), { dateTime: timestamp, textContent: timestamp.slice(11, 19) });
+  const words = Object.assign(document.createElement("span"), { textContent: message });
+  line.append(time, " ", Object.assign(document.createElement("b"), { textContent: level }), " ", words);
+  const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 24;
+  lines.append(line);
+  document.getElementById("logs").hidden = false;
+  if (atEnd) lines.scrollTop = lines.scrollHeight;
+  flash(line, "arrived");
+}
+
+// -- What the server renders
+
+function look() {
+  looking ??= setTimeout(() => renew().catch(() => {}).then(() => (looking = null)), LOOK_MS);
+}
+
+async function renew() {
+  const response = await fetch(location.pathname, { headers: { "HX-Request": "true" } });
+  if (!response.ok) throw new Error(`the page answered ${response.status}`);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+  refreshTimes(fresh);
+  for (const region of fresh.querySelectorAll("[data-region]")) renewRegion(region);
+}
+
+function renewRegion(fresh) {
+  const region = page.querySelector(`[data-region=${fresh.dataset.region}]`);
+  if (region.innerHTML === fresh.innerHTML || region.querySelector("[aria-busy=true]")) return;
+  if (fresh.querySelector(":scope > [data-key]")) addMissing(region, fresh);
+  else region.replaceChildren(...fresh.childNodes);
+}
+
+/** The newest is first, and what is there stays: open details, a selection. */
+function addMissing(region, fresh) {
+  const keyOf = (child) => Number(child.dataset.key);
+  const known = new Set([...region.children].map(keyOf));
+  for (const child of [...fresh.children].filter((child) => !known.has(keyOf(child)))) {
+    region.insertBefore(child, [...region.children].find((other) => keyOf(other) < keyOf(child)) ?? null);
+    flash(child, "arrived");
+  }
+}
+
+stream.on("task_updated", take);
+stream.on("task_progress", take);
+stream.on("task_log", showLog);
+stream.on("hello", ({ timestamp }) => setServerTime(timestamp));
+stream.on("resync", renew);
+document.addEventListener("task-acted", look);
+
+setServerTime(document.body.dataset.now);
+showConnection(stream);
+keepTimes();
+wireActions();
+wireDialogs();
