@@ -27,7 +27,7 @@ class Lifeline:
 
     def __init__(self) -> None:
         self.read_end, write_end = os.pipe()
-        self._write_end = open(write_end, "wb", buffering=0)
+        self._write_end = os.fdopen(write_end, "wb", buffering=0)
 
     def hand_over(self) -> None:
         """The child has inherited its end; here it is of no use."""
