@@ -41,7 +41,11 @@ class Listener(Protocol):
         """
 
     def close(self) -> None:
-        """Give up the connection. To be called by the thread that waits."""
+        """Give up the connection. To be called by the thread that waits; leaving a `with` block does it."""
+
+    def __enter__(self) -> Listener: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 def send() -> None:
@@ -131,6 +135,12 @@ class Patient:
     def close(self) -> None:
         self._connected = False
         self._disconnect()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _connect(self) -> None:
         raise NotImplementedError
