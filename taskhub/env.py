@@ -6,11 +6,15 @@ process listings.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
@@ -50,6 +54,22 @@ def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def address(name: str, *schemes: str, default: str = "") -> str:
+    """A URL with one of `schemes`. The sentence does not repeat its value, which may hold a password."""
+    value = text(name, default).rstrip("/")
+    if value and not _is_address(value, schemes):
+        raise InvalidEnvironment(f"{name} must be an address such as {schemes[0]}://host:port.")
+    return value
+
+
+def apps(name: str, default: str = "") -> list[str]:
+    """A comma-separated list of Django apps that can be imported."""
+    for app in names(name, default):
+        if find_spec(app.partition(".")[0]) is None:
+            raise InvalidEnvironment(f"{name} lists {app!r}, which cannot be imported: is it on PYTHONPATH?")
+    return names(name, default)
+
+
 def parsed(name: str, parse: Callable[[str], T], default: str = "") -> T:
     """What `parse` makes of the value; its `ValueError` becomes the sentence."""
     try:
@@ -68,12 +88,16 @@ def secret(name: str, generated: Path | None, make: Callable[[], str] = lambda: 
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
-    """The content of a file that only its owner may read, made when it isn't there yet."""
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(make())
-    except FileExistsError:
-        pass
+    """The content of a file that only its owner may read, made when it isn't there yet.
+
+    It appears whole: processes that start at the same time all read what the first one made.
+    """
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as draft:
+            draft.write(make())
+            draft.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(draft.name, path)
     return path.read_text().strip()
 
 
@@ -90,8 +114,17 @@ def _number(name: str, kind: Callable[[str], T], described: str, default: T, lea
     return number
 
 
+def _is_address(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value)
+        place = parts.path if parts.scheme == "unix" else parts.hostname
+        return parts.scheme in schemes and bool(place) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _read(name: str, path: Path) -> str:
     try:
         return path.read_text()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InvalidEnvironment(f"{name}_FILE names a file that cannot be read: {error}.") from None

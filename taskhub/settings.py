@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from taskhub import env
+from tasks.callbacks.signature import generate_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = Path(env.text("TASKHUB_DATA", str(BASE_DIR / ".data"))).resolve()
@@ -33,10 +34,8 @@ def _generated(name: str) -> Path | None:
 # -- addresses -----------------------------------------------------------------------------------------------------
 
 PORT = env.integer("PORT", 8000, least=1, most=65_535)
-TASKHUB_BASE_URL = env.text("TASKHUB_BASE_URL", f"http://localhost:{PORT}").rstrip("/")
+TASKHUB_BASE_URL = env.address("TASKHUB_BASE_URL", "http", "https", default=f"http://localhost:{PORT}")
 _base = urlsplit(TASKHUB_BASE_URL)
-if _base.scheme not in ("http", "https") or not _base.hostname:
-    raise env.InvalidEnvironment(f"TASKHUB_BASE_URL is {TASKHUB_BASE_URL!r}; it must be an http or https address.")
 ALLOWED_HOSTS = [*env.names("TASKHUB_ALLOWED_HOSTS"), _base.hostname, "localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 HTTPS = _base.scheme == "https"
@@ -59,7 +58,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "tasks",
     "realtime",
-    *env.names("TASKHUB_APPS", "demo" if DEVELOPMENT else ""),
+    *env.apps("TASKHUB_APPS", "demo" if DEVELOPMENT else ""),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -126,7 +125,7 @@ else:
 
 # -- Redis, channels, django-q2 --------------------------------------------------------------------------------------
 
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.address("REDIS_URL", "redis", "rediss", "unix")
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
@@ -148,7 +147,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "timeout": 3600,  # every ticket says -1, which switches this off; it and retry only quiet a warning
     "retry": 7200,
-    "recycle": 1_000_000,  # the runner ends its tickets by time and memory itself
+    "recycle": 1,  # one ticket, one process, one session
     "scheduler": False,
     "daemonize_workers": False,  # handlers may start processes of their own
     "guard_cycle": 0.5,
@@ -173,6 +172,8 @@ TASKHUB_RATE_LIMIT = env.integer("TASKHUB_RATE_LIMIT", 6000, least=1)
 
 # Under `make run` the tutorial's receiver is on this machine; anywhere else only public addresses may be reached.
 TASKHUB_CALLBACK_ALLOW = env.text("TASKHUB_CALLBACK_ALLOW", "127.0.0.0/8,::1/128" if DEVELOPMENT else "")
+
+TASKHUB_CALLBACK_SECRET = env.secret("TASKHUB_CALLBACK_SECRET", _generated("callback_secret"), generate_secret)
 
 # -- people and programs -------------------------------------------------------------------------------------------
 
