@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from taskhub import env
-from tasks.callbacks.signature import generate_secret
+from tasks.callbacks.guard import AddressPolicy
+from tasks.callbacks.signature import generate_secret, parse_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA = Path(env.text("TASKHUB_DATA", str(BASE_DIR / ".data"))).resolve()
-DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+DATA = env.directory("TASKHUB_DATA", BASE_DIR / ".data")
 
 RECORDED_ENVIRONMENT = DATA / "environment"  # written by `make run`
 _recorded = RECORDED_ENVIRONMENT.read_text().strip() if RECORDED_ENVIRONMENT.exists() else "production"
@@ -171,9 +171,10 @@ TASKHUB_RATE_LIMIT = env.integer("TASKHUB_RATE_LIMIT", 6000, least=1)
 # -- callbacks -----------------------------------------------------------------------------------------------------
 
 # Under `make run` the tutorial's receiver is on this machine; anywhere else only public addresses may be reached.
-TASKHUB_CALLBACK_ALLOW = env.text("TASKHUB_CALLBACK_ALLOW", "127.0.0.0/8,::1/128" if DEVELOPMENT else "")
-
-TASKHUB_CALLBACK_SECRET = env.secret("TASKHUB_CALLBACK_SECRET", _generated("callback_secret"), generate_secret)
+_allowed = env.text("TASKHUB_CALLBACK_ALLOW", "127.0.0.0/8,::1/128" if DEVELOPMENT else "")
+TASKHUB_CALLBACK_ALLOW = env.checked("TASKHUB_CALLBACK_ALLOW", _allowed, AddressPolicy.parse)
+_secret = env.secret("TASKHUB_CALLBACK_SECRET", _generated("callback_secret"), generate_secret)
+TASKHUB_CALLBACK_SECRET = env.checked("TASKHUB_CALLBACK_SECRET", _secret, parse_secrets)
 
 # -- people and programs -------------------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ def ended(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
     change = _end(task, outcome, now)
     fields = dict(change.fields)
     if outcome.elapsed:
-        fields["started_at"] = now - dt.timedelta(seconds=outcome.elapsed)
+        fields["started_at"] = _rounded(now - dt.timedelta(seconds=outcome.elapsed))
     if outcome.state is not None:
         fields["state"] = outcome.state
     return replace(change, fields=fields)
@@ -93,6 +93,11 @@ def _end(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
         return _failed(task, error, now + dt.timedelta(seconds=wait))
     run_at = now + dt.timedelta(seconds=outcome.delay)
     return _let_go(task, outcome.action, run_at=run_at, ready=run_at <= now, attempt=task.attempt - 1)
+
+
+def _rounded(moment: dt.datetime) -> dt.datetime:
+    """To 10 ms, so that a batch of short tasks ends in a few statements instead of one for each."""
+    return moment.replace(microsecond=moment.microsecond // 10_000 * 10_000)
 
 
 def _completed(task: Task, outcome: Outcome, now: dt.datetime) -> Change:

@@ -41,6 +41,11 @@ def append(rows: Sequence[TaskEvent]) -> None:
     transaction.on_commit(partial(_announce, rows))
 
 
+def forget(tasks: Iterable[Task]) -> None:
+    """The tasks are deleted: they count no more. What they went through stays in the log for its own time."""
+    _store(Counter({key: -n for key, n in Counter((task.queue, task.status) for task in tasks).items()}))
+
+
 def _count(rows: Iterable[TaskEvent]) -> None:
     change: Counter[tuple[str, str]] = Counter()
     for row in rows:
@@ -48,6 +53,10 @@ def _count(rows: Iterable[TaskEvent]) -> None:
             change[row.queue, row.status] += 1
             if row.previous_status:
                 change[row.queue, row.previous_status] -= 1
+    _store(change)
+
+
+def _store(change: Counter[tuple[str, str]]) -> None:
     QueueCount.objects.bulk_create(
         QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(change.items()) if n
     )

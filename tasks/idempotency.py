@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import uuid
@@ -13,7 +12,6 @@ from tasks.database import database_now, transactional
 from tasks.exceptions import FieldError, InvalidTask, KeyReused
 from tasks.models import IdempotencyKey, Task
 
-KEPT = dt.timedelta(hours=24)
 KEY_LIMIT = 255  # characters
 
 
@@ -31,7 +29,7 @@ def once(
         raise InvalidTask(FieldError("idempotency_key", f"A key has 1 to {KEY_LIMIT} printable characters."))
     digest = fingerprint(request)
     mine = {"principal": principal, "route": route, "key": key}
-    IdempotencyKey.objects.filter(**mine, created_at__lt=database_now() - KEPT).delete()
+    IdempotencyKey.objects.filter(**mine, created_at__lt=database_now() - IdempotencyKey.KEPT).delete()
     row, first = IdempotencyKey.objects.select_for_update().get_or_create(
         **mine, defaults={"fingerprint": digest, "created_at": database_now()}
     )

@@ -125,6 +125,15 @@ def release(tasks: QuerySet[Task], actor: str) -> list[Task]:
     return released
 
 
+@transactional
+def prune(tasks: QuerySet[Task], limit: int) -> int:
+    """Delete up to `limit` tasks that are over, with their attempts and logs. Returns how many."""
+    over = _lock(Task.objects.filter(pk__in=list(tasks.values_list("pk", flat=True)[:limit])))
+    Task.objects.filter(pk__in=[task.pk for task in over]).delete()
+    events.forget(over)
+    return len(over)
+
+
 def promote(limit: int = 1000) -> int:
     """Mark waiting tasks whose `run_at` has come as ready to be claimed. Returns how many."""
     due = Task.objects.due()

@@ -5,6 +5,8 @@ Secrets are never stored: each row holds the SHA-256 of a random value of 256 bi
 
 from __future__ import annotations
 
+import datetime as dt
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -63,6 +65,8 @@ class SigninLink(models.Model):
 
 class IdempotencyKey(models.Model):
     """A request that was made once already: who, which route, which key, and what came of it."""
+
+    KEPT = dt.timedelta(hours=24)
 
     principal = models.CharField(max_length=100)  # whose key it is
     route = models.CharField(max_length=100)

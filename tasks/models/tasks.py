@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import ClassVar
 
 from django.conf import settings
@@ -38,6 +39,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def due(self) -> TaskQuerySet:
         """Waiting, with a `run_at` that has come since the flag was last set."""
         return self.waiting().filter(ready=False, run_at__lte=Now())
+
+    def expired(self, before: dt.datetime) -> TaskQuerySet:
+        """Over since before that moment, and no dead letter: those wait for somebody."""
+        return self.filter(finished_at__lt=before).exclude(status=States.DEAD_LETTERED)
 
 
 class Task(models.Model):

@@ -1,0 +1,132 @@
+"""One try of one Python handler, from its task to its outcome. Nothing escapes: every end is an `Outcome`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from django.db import connections
+
+from tasks import errors, registry
+from tasks.changes import Outcome
+from tasks.documents import check_document
+from tasks.engine.context import DEADLINE, Context, Interrupted, current
+from tasks.engine.deadline import Alarm
+from tasks.exceptions import InvalidTask, PermanentError, Snooze
+from tasks.models import Task
+from tasks.states import Actions
+
+A = Actions
+RESULT_LIMIT = 256 * 1024  # bytes of JSON
+SNOOZE_LIMIT = 10 * 365 * 86_400  # seconds
+
+
+def run(task: Task, context: Context, alarm: Alarm) -> Outcome:
+    """Run a `def` handler, in this thread."""
+    began, transactions = time.monotonic(), _open_transactions()
+    try:
+        call = _prepared(task, context)
+        with alarm.within(task.timeout, context), current(context):
+            result = call()
+        outcome = _left_open(task, transactions) or _returned(task, result)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler's whim must not end the worker
+        outcome = _raised(task, error)
+        _left_open(task, transactions)
+    return _finished(task, outcome, context, began)
+
+
+async def arun(task: Task, context: Context) -> Outcome:
+    """Run an `async def` handler, in this event loop. Whoever cancels it says why by `context.interrupt` before."""
+    began = time.monotonic()
+    try:
+        with current(context):
+            outcome = _returned(task, await _prepared(task, context)())
+    except asyncio.CancelledError as error:
+        outcome = interrupted(task, context) if context.forced else _raised(task, error)
+    except BaseException as error:
+        outcome = _raised(task, error)
+    return _finished(task, outcome, context, began)
+
+
+def interrupted(task: Task, context: Context) -> Outcome:
+    """The end of an attempt that was forced to end from outside."""
+    return _interrupted(task, Interrupted(context.interruption or DEADLINE))
+
+
+def _prepared(task: Task, context: Context) -> Callable[[], Any]:
+    """The call that is to be made. Raises `InvalidTask` when a deployment has changed the handler's signature."""
+    handler = registry.find(task.name)
+    arguments = handler.bind(task.payload)
+    return lambda: handler.function(context, **arguments)
+
+
+def _returned(task: Task, result: Any) -> Outcome:
+    try:
+        check_document(result, "result")
+        size = len(msgspec.json.encode(result))
+    except (InvalidTask, msgspec.MsgspecError, TypeError, ValueError) as error:
+        return _outcome(task, A.BURY, error=errors.describe(task.name, "InvalidResult", str(error)))
+    if size > RESULT_LIMIT:
+        detail = f"The result has {size} bytes of JSON; at most {RESULT_LIMIT} are kept."
+        return _outcome(task, A.BURY, error=errors.describe(task.name, "InvalidResult", detail))
+    return _outcome(task, A.COMPLETE, result=result, result_size=size)
+
+
+def _raised(task: Task, error: BaseException) -> Outcome:
+    """The one outcome that each exception stands for."""
+    if isinstance(error, Interrupted):
+        return _interrupted(task, error)
+    if isinstance(error, Snooze):
+        return _outcome(task, A.SNOOZE, delay=min(max(float(error.seconds), 0), SNOOZE_LIMIT))
+    permanent = isinstance(error, PermanentError | InvalidTask)
+    return _outcome(task, A.BURY if permanent else A.FAIL, error=errors.of_exception(task.name, error))
+
+
+def _interrupted(task: Task, error: Interrupted) -> Outcome:
+    if error.reason != DEADLINE:
+        return _outcome(task, A.RELEASE)
+    detail = f"The deadline of {task.timeout:g} s passed."
+    described = errors.describe(task.name, "DeadlineExceeded", detail)
+    return _outcome(task, A.FAIL, error=described | {"traceback": errors.of_exception(task.name, error)["traceback"]})
+
+
+def _left_open(task: Task, before: set[int]) -> Outcome | None:
+    """Roll back what the handler left open; to return from inside a transaction is a failure of its own."""
+    left = _open_transactions() - before
+    for connection in connections.all(initialized_only=True):
+        if left & _transactions_of(connection):
+            connection.close()
+    if not left:
+        return None
+    detail = "The handler returned inside an open transaction, which has been rolled back."
+    return _outcome(task, A.FAIL, error=errors.describe(task.name, "OpenTransaction", detail))
+
+
+def _open_transactions() -> set[int]:
+    """What identifies each transaction that is open in this thread."""
+    return {block for connection in connections.all(initialized_only=True) for block in _transactions_of(connection)}
+
+
+def _transactions_of(connection: Any) -> set[int]:
+    opened = {id(block) for block in connection.atomic_blocks}
+    if connection.connection and not connection.autocommit and not opened:
+        opened.add(id(connection))  # begun by hand, with set_autocommit(False)
+    return opened
+
+
+def _finished(task: Task, outcome: Outcome, context: Context, began: float) -> Outcome:
+    """With what is known only at the end: the state that the handler leaves, and how long it took."""
+    try:
+        state = context.changed_state()
+    except (InvalidTask, TypeError) as error:
+        outcome, state = _outcome(task, A.BURY, error=errors.describe(task.name, "InvalidState", str(error))), None
+    return replace(outcome, state=state, elapsed=time.monotonic() - began)
+
+
+def _outcome(task: Task, action: Actions, **fields: Any) -> Outcome:
+    assert task.lease is not None
+    return Outcome(task.pk, task.lease, action, **fields)

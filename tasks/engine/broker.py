@@ -1,0 +1,83 @@
+"""The seam to django-q2, and the only file that imports it.
+
+django-q2 supplies and renews worker processes. Its queue never holds a task of ours: what it carries is a *ticket*,
+"there may be work", and the process that gets one claims its tasks itself, when it starts them, for as long as it
+lives (`recycle: 1`: one ticket, one process, one session). So an idle worker waits in our code, and not in
+django-q2's queue, whose lock would die with it.
+
+What we use of it: the broker interface (documented), `SignedPackage`, the keys of a package, and the status that the
+sentinel saves. `tests/tasks/engine/test_broker.py` holds that still.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from typing import Any
+
+from django.utils import timezone
+from django_q.brokers import Broker
+from django_q.conf import Conf
+from django_q.signing import SignedPackage
+
+from tasks.engine import halt, lifeline
+from tasks.engine.kinship import die_with_parent
+
+RUNNER = "tasks.engine.runner.run"
+
+
+class TicketBroker(Broker):
+    """Hands out tickets without end. The pusher blocks on its queue, which holds one."""
+
+    _numbers = itertools.count(1)
+
+    def ping(self) -> bool:
+        """Called once, by the sentinel, before it starts its workers."""
+        die_with_parent()
+        return True
+
+    def dequeue(self) -> list[tuple[str, str]]:
+        die_with_parent()
+        return [(f"ticket-{next(self._numbers)}", SignedPackage.dumps(ticket()))]
+
+    def enqueue(self, task: Any) -> None:
+        raise NotImplementedError("Submit tasks with tasks.submit(); django-q2's own queue is not in use.")
+
+    def acknowledge(self, task_id: str) -> None:
+        die_with_parent()
+
+    def queue_size(self) -> int:
+        return 0
+
+    def lock_size(self) -> int:
+        return 0
+
+    def info(self) -> str:
+        return "TaskHub tickets"
+
+    def set_stat(self, key: str, value: str, timeout: int) -> None:
+        """The sentinel says how it is, twice a second: that is how we learn that it stops."""
+        if SignedPackage.loads(value).status == Conf.STOPPING:
+            halt.say()
+
+    def get_stat(self, key: str) -> None:
+        return None
+
+    def get_stats(self, pattern: str) -> list[Any]:
+        return []
+
+
+def ticket() -> dict[str, Any]:
+    """A package that makes a worker process run one session. It holds nothing of anybody's."""
+    number = uuid.uuid4().hex
+    return {
+        "id": number,
+        "name": "session",
+        "func": RUNNER,
+        "args": (),
+        "kwargs": {},
+        "started": timezone.now(),
+        "timeout": -1,  # no alarm of django-q2's: deadlines are ours
+        "save": False,
+        "ack_failure": True,
+    }

@@ -1,0 +1,93 @@
+"""Which tasks a worker takes, and how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db.models import Min, QuerySet
+
+from tasks import lifecycle, registry
+from tasks.database import database_now
+from tasks.engine.session import Session
+from tasks.models import Queue, Task, Worker
+from tasks.models.tasks import CALLBACK
+
+AHEAD = 0.1  # seconds of work that a worker may hold unstarted
+BATCH = 100  # tasks
+SAFETY = 1.0  # seconds after which an idle worker looks even without a hint
+MEMORY = 0.2  # the weight of the last run in a handler's mean
+
+
+class Pace:
+    """How long each handler has taken lately, in seconds."""
+
+    def __init__(self) -> None:
+        self._means: dict[str, float] = {}
+
+    def note(self, name: str, seconds: float) -> None:
+        mean = self._means.get(name, seconds)
+        self._means[name] = mean + MEMORY * (seconds - mean)
+
+    def expected(self, name: str) -> float:
+        """Unknown is long: what has never run is claimed alone."""
+        return self._means.get(name, AHEAD)
+
+    @property
+    def batch(self) -> int:
+        """How many of the quickest tasks fill the time that may be held ahead."""
+        quickest = min(self._means.values(), default=AHEAD)
+        return max(1, min(BATCH, int(AHEAD / max(quickest, AHEAD / BATCH))))
+
+    def ahead(self, candidates: Iterable[Task]) -> list[Task]:
+        """The first candidate, and those after it that will have started within `AHEAD` seconds.
+
+        What was in hand when a worker died comes alone, so that a culprit shows itself.
+        """
+        chosen: list[Task] = []
+        waited = 0.0
+        for task in candidates:
+            alone = bool(task.crashes or task.rescues)
+            if chosen and (alone or waited + self.expected(task.name) > AHEAD):
+                break
+            chosen.append(task)
+            waited += self.expected(task.name)
+            if alone:
+                break
+        return chosen
+
+
+def names(role: str) -> list[str]:
+    """The names of the tasks that a worker of `role` can run."""
+    if role == Worker.Roles.LOOP:
+        return [CALLBACK, *(handler.name for handler in registry.handlers() if handler.is_async)]
+    return [handler.name for handler in registry.handlers() if not handler.is_async]
+
+
+def claimable(role: str) -> QuerySet[Task]:
+    """Ready tasks that a worker of `role` can run, of queues that are not paused, the most urgent first."""
+    paused = Queue.objects.filter(paused_at__isnull=False).values("name")
+    return Task.objects.ready().filter(name__in=names(role)).exclude(queue__in=paused)
+
+
+def is_waiting(role: str) -> bool:
+    """Whether there may be something to claim: a look without a lock. What has become due is made ready first."""
+    lifecycle.promote()
+    return claimable(role).exists()
+
+
+def seconds_until_due() -> float:
+    """How long an idle worker may sleep if no hint wakes it."""
+    next_run = Task.objects.waiting().filter(ready=False).aggregate(next=Min("run_at"))["next"]
+    if next_run is None:
+        return SAFETY
+    return min(max((next_run - database_now()).total_seconds(), 0.001), SAFETY)
+
+
+def plain(session: Session, pace: Pace) -> list[Task]:
+    """Tasks for a worker that runs one after the other."""
+    return lifecycle.claim(claimable(Worker.Roles.PLAIN)[: pace.batch], session.worker, pace.ahead)
+
+
+def many(session: Session, limit: int) -> list[Task]:
+    """Tasks for a worker that runs up to `limit` more at once."""
+    return lifecycle.claim(claimable(Worker.Roles.LOOP)[:limit], session.worker)

@@ -1,0 +1,150 @@
+"""What one worker has in its hands: tasks claimed and not yet started, those that run, outcomes not yet written.
+
+The thread that runs handlers and the pulse share it. Whoever takes something from the desk is the one to write it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tasks import lifecycle, logs
+from tasks.changes import Outcome
+from tasks.database import transactional
+from tasks.engine.context import Context, Reports
+from tasks.lifecycle import Progress
+from tasks.models import Task
+from tasks.states import Actions
+
+RESULTS_WAIT = 0.02  # seconds that an outcome may lie here while more are made
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A task whose handler runs. Moments are of the monotonic clock."""
+
+    task: Task
+    context: Context
+    began: float = field(default_factory=time.monotonic)
+    canceled_at: float | None = None  # when the cancel was first seen here
+    forced_at: float | None = None  # when it was last told to end without a checkpoint
+    force: Callable[[str], None] = lambda reason: None
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+
+class Desk:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._unstarted: deque[Task] = deque()
+        self._outcomes: list[Outcome] = []
+        self._oldest = 0.0
+        self.running: dict[uuid.UUID, Running] = {}
+
+    def put(self, tasks: Iterable[Task]) -> None:
+        """Claimed tasks, in the order in which they are to start."""
+        with self._lock:
+            self._unstarted.extend(tasks)
+
+    def start(self) -> Running | None:
+        """The next task to run, None when there is none."""
+        with self._lock:
+            if not self._unstarted:
+                return None
+            task = self._unstarted.popleft()
+            running = self.running[task.pk] = Running(task, Context(task))
+            return running
+
+    def end(self, running: Running, outcome: Outcome) -> None:
+        """The attempt has ended. Its last reports are written first, for after the outcome nobody would take them."""
+        self.write([(running, running.context.take_reports())])
+        self._lay_down(outcome)
+        self.forget(running)
+
+    def forget(self, running: Running) -> None:
+        """The attempt goes on without this worker."""
+        self.running.pop(running.task.pk, None)
+
+    def _lay_down(self, outcome: Outcome) -> None:
+        with self._lock:
+            if not self._outcomes:
+                self._oldest = time.monotonic()
+            self._outcomes.append(outcome)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something lies here that must not lie for long."""
+        return bool(self._unstarted or self._outcomes)
+
+    @property
+    def outcomes_are_due(self) -> bool:
+        return bool(self._outcomes) and time.monotonic() - self._oldest >= RESULTS_WAIT
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def record(self, then: Callable[[], list[Task]] = list) -> list[Task]:
+        """Write the outcomes that lie here, and do `then` in the same transaction. All or nothing.
+
+        What cannot be written stays here.
+        """
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+        try:
+            return self._exchange(outcomes, then)
+        except BaseException:
+            with self._lock:
+                self._outcomes[:0] = outcomes
+            raise
+
+    @transactional
+    def _exchange(self, outcomes: list[Outcome], then: Callable[[], list[Task]]) -> list[Task]:
+        if outcomes:
+            lifecycle.record(outcomes, self._name)
+        return then()
+
+    def hand_back(self) -> int:
+        """Return what is claimed and not started, for others to take; no attempt is used. Returns how many."""
+        with self._lock:
+            unstarted = list(self._unstarted)
+            self._unstarted.clear()
+        for task in unstarted:
+            assert task.lease is not None
+            self._lay_down(Outcome(task.pk, task.lease, Actions.RELEASE))
+        return len(unstarted)
+
+    def report(self) -> None:
+        """Write what the running handlers have reported since the last time."""
+        self.write([(running, running.context.take_reports()) for running in list(self.running.values())])
+
+    def write(self, reports: Sequence[tuple[Running, Reports]]) -> None:
+        """All of it or nothing; what cannot be written is kept for the next time."""
+        try:
+            if any(said for _, said in reports):
+                self._store(reports)
+        except BaseException:
+            for running, said in reports:
+                running.context.put_back(said)
+            raise
+
+    @transactional
+    def _store(self, reports: Sequence[tuple[Running, Reports]]) -> None:
+        lifecycle.report(
+            [
+                Progress(running.task.pk, running.task.lease, *said.progress)
+                for running, said in reports
+                if said.progress
+            ],
+            self._name,
+        )
+        for running, said in reports:
+            if said.lines:
+                logs.append(running.task, said.lines)
+            if said.state is not None:
+                lifecycle.save_state(running.task.pk, running.task.lease, said.state)

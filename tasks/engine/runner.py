@@ -1,0 +1,91 @@
+"""What a ticket from django-q2 does: one session of one worker, in this process, from its first to its last claim."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import signal
+from functools import partial
+from typing import IO
+
+from django.conf import settings
+from django.db import connections
+
+from tasks.engine import halt, lifeline
+from tasks.engine.context import TaskLogHandler
+from tasks.engine.desk import Desk
+from tasks.engine.endurance import patiently
+from tasks.engine.kinship import die_with_parent
+from tasks.engine.loop import LoopWorker
+from tasks.engine.plain import PlainWorker
+from tasks.engine.pulse import Pulse
+from tasks.engine.session import Session
+from tasks.engine.sweeps import Sweeper
+from tasks.models import Worker
+
+logger = logging.getLogger(__name__)
+
+R = Worker.Roles
+
+
+def run() -> None:
+    """Never raises: whatever goes wrong is logged, and the pool starts another process."""
+    try:
+        prepare()
+        with Role() as role:
+            work(role)
+    except BaseException:
+        logger.exception("A worker ended.")
+
+
+def prepare() -> None:
+    """Make this fresh process fit for long work."""
+    die_with_parent()
+    lifeline.watch()
+    logging.getLogger().addHandler(TaskLogHandler())
+    for alias in connections:
+        connections.settings[alias]["CONN_MAX_AGE"] = None  # a worker keeps its connections
+
+
+def work(role: Role) -> None:
+    """One session: registered, at work, ended."""
+    session = patiently(partial(Session, role.name), lambda: not (lifeline.stopping() or halt.is_said()))
+    if session is None:
+        return
+    signal.signal(signal.SIGTERM, lambda signum, frame: session.stop())
+    desk = Desk(session.name)
+    pulse, sweeper = Pulse(session, desk), Sweeper()
+    pulse.start()
+    sweeper.start()
+    if role.name == R.LOOP:
+        LoopWorker(session, desk, role.give_up).run()
+    else:
+        PlainWorker(session, desk, pulse).run()
+    sweeper.finish()
+    pulse.finish()
+    patiently(session.close, lambda: not session.ending)
+
+
+class Role:
+    """Plain, or loop: that is whoever holds the lock. When it dies, the kernel frees the lock for its successor."""
+
+    def __init__(self) -> None:
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Role:
+        self._file = open(settings.DATA / "loop.lock", "w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.name = R.LOOP
+        except BlockingIOError:
+            self.name = R.PLAIN
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Somebody else may take it."""
+        if self._file:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,163 @@
+"""What any worker does for all: steps that return a number, and the one loop that runs them.
+
+Each step looks first, without a lock, and writes only what it finds to do: an idle hub stays quiet. What two workers
+find at the same time is done once, for the rows are locked or the statement is idempotent.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from tasks import counts, lifecycle
+from tasks.callbacks import settlement
+from tasks.database import database_now, transactional
+from tasks.engine.session import is_dead, live, machine
+from tasks.models import IdempotencyKey, SigninLink, StreamTicket, Task, TaskEvent, Worker
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 0.5  # seconds between two rounds
+AT_ONCE = 1000  # rows pruned by one step
+SESSIONS_KEPT = dt.timedelta(days=1)
+
+
+class Sweeper(threading.Thread):
+    """The loop. It has a database connection of its own, and nobody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self._finished = threading.Event()
+        self._watch = LeaseWatch()
+        self._every: dict[Callable[[], int], float] = {
+            rescue_dead: PAUSE,
+            self._watch.rescue_expired: settings.TASKHUB_HEARTBEAT_S / 2,
+            settlement.end_overdue: 1,
+            counts.fold: 2,
+            prune_events: 30,
+            prune_tasks: 60,
+            prune_credentials: 60,
+            prune_sessions: 60,
+        }
+        self._next = dict.fromkeys(self._every, 0.0)
+
+    def finish(self) -> None:
+        """Sweep no more. Returns when the thread has ended."""
+        self._finished.set()
+        self.join()
+
+    def run(self) -> None:
+        pause = min(PAUSE, settings.TASKHUB_HEARTBEAT_S / 4)
+        while not self._finished.wait(pause * random.uniform(0.8, 1.2)):
+            self.round()
+        connection.close()
+
+    def round(self) -> None:
+        """Every step whose time has come."""
+        for step, every in self._every.items():
+            if time.monotonic() >= self._next[step]:
+                self._next[step] = time.monotonic() + every
+                self._try(step)
+
+    def _try(self, step: Callable[[], int]) -> None:
+        try:
+            step()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("A sweep waits for the database (%s).", str(error).strip())
+            connection.close()
+        except Exception:
+            logger.exception("A sweep failed; the others go on.")
+
+
+# -- rescue --------------------------------------------------------------------------------------------------------
+
+
+class LeaseWatch:
+    """Finds leases that have run out. Who has not been watching cannot tell a dead worker from a database that was
+    away or a machine that slept, so after a gap it takes nothing for one full lease."""
+
+    def __init__(self) -> None:
+        self._looked: dt.datetime | None = None
+        self._quiet_until: dt.datetime | None = None
+
+    def rescue_expired(self) -> int:
+        now = database_now()
+        gap = dt.timedelta(seconds=2 * settings.TASKHUB_HEARTBEAT_S)
+        if self._looked is None or now - self._looked > gap:
+            self._quiet_until = now + dt.timedelta(seconds=settings.TASKHUB_LEASE_S)
+        self._looked = now
+        if self._quiet_until and now < self._quiet_until:
+            return 0
+        return sum(rescue(worker, now) for worker in live().filter(expires_at__lt=now))
+
+
+def rescue_dead() -> int:
+    """The workers of this machine whose process is gone need no lease to run out."""
+    return sum(rescue(worker) for worker in live().filter(machine=machine()) if is_dead(worker))
+
+
+@transactional
+def rescue(worker: Worker, expired: dt.datetime | None = None) -> int:
+    """Declare a worker lost, for good, and take its tasks from it. Returns how many.
+
+    It is a crash, and charged, only if the worker held nothing but one task that runs code of a user's.
+    """
+    lost = live().filter(pk=worker.pk)
+    if expired is not None:
+        lost = lost.filter(expires_at__lt=expired)  # it may have come back meanwhile
+    if not lost.update(lost_at=database_now()):
+        return 0
+    held = Task.objects.processing().filter(worker=worker)
+    alone = held[:2]
+    charged = len(alone) == 1 and not alone[0].is_callback
+    return len(lifecycle.rescue(held, charged))
+
+
+# -- retention -----------------------------------------------------------------------------------------------------
+
+
+def prune_events() -> int:
+    now = database_now()
+    progress = TaskEvent.objects.filter(type=TaskEvent.Types.PROGRESS)
+    return _prune(progress.filter(timestamp__lt=now - _seconds(settings.TASKHUB_PROGRESS_KEEP_S))) + _prune(
+        TaskEvent.objects.filter(timestamp__lt=now - _seconds(settings.TASKHUB_EVENTS_KEEP_S))
+    )
+
+
+def prune_tasks() -> int:
+    """What is over and no dead letter, after its retention."""
+    over = Task.objects.expired(database_now() - dt.timedelta(days=settings.TASKHUB_RETENTION_DAYS))
+    return lifecycle.prune(over, AT_ONCE)
+
+
+def prune_credentials() -> int:
+    now = database_now()
+    return (
+        _prune(IdempotencyKey.objects.filter(created_at__lt=now - IdempotencyKey.KEPT))
+        + _prune(StreamTicket.objects.filter(expires_at__lt=now))
+        + _prune(SigninLink.objects.filter(expires_at__lt=now))
+    )
+
+
+def prune_sessions() -> int:
+    ended = Worker.objects.exclude(stopped_at=None, lost_at=None).filter(
+        heartbeat_at__lt=database_now() - SESSIONS_KEPT, tasks=None
+    )
+    return _prune(ended)
+
+
+def _prune(rows) -> int:
+    """Delete the first of `rows`. Looks before it writes."""
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    return rows.model.objects.filter(pk__in=keys).delete()[0] if keys else 0
+
+
+def _seconds(number: float) -> dt.timedelta:
+    return dt.timedelta(seconds=number)

@@ -1,0 +1,113 @@
+"""The supervisor's eye on the database, in a thread of its own: the supervisor itself never waits for a query.
+
+While the database is away nothing is known and nothing is judged.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from tasks.database import database_now
+from tasks.engine import progress, session
+
+logger = logging.getLogger(__name__)
+
+
+class Subject(Protocol):
+    """What is being watched just now. Its answer is an attribute, which the supervisor reads when it likes."""
+
+    each: float  # seconds between two looks
+
+    def look(self) -> None: ...
+
+    def begin(self) -> None:
+        """Forget what was seen; nothing could be seen for a while."""
+
+
+class Watch(threading.Thread):
+    """Looks at one subject after another; the supervisor says at which."""
+
+    def __init__(self, prepare: Callable[[], bool]) -> None:
+        """`prepare` brings the database into order before the first subject is looked at; tried until it is true."""
+        super().__init__(name="watch", daemon=True)
+        self._prepare = prepare
+        self.is_ready = False  # whether it has
+        self._subject: Subject | None = None
+        self._wake = threading.Event()
+        self._is_blind = False
+
+    def turn_to(self, subject: Subject | None) -> None:
+        self._subject = subject
+        self._wake.set()
+
+    def run(self) -> None:
+        while True:
+            subject = self._subject
+            self._look_at(subject)
+            self._wake.wait(subject.each if subject else 1.0)
+            self._wake.clear()
+
+    def _look_at(self, subject: Subject | None) -> None:
+        try:
+            if not self.is_ready:
+                self.is_ready = self._prepare()
+            elif subject:
+                subject.look()
+            self._is_blind = False
+        except (DatabaseError, InterfaceError) as error:
+            self._go_blind(subject, error)
+        except Exception:
+            logger.exception("The supervisor's look at the database failed; it tries again.")
+
+    def _go_blind(self, subject: Subject | None, error: Exception) -> None:
+        connection.close()
+        if not self._is_blind:
+            logger.warning("The database does not answer (%s); the supervisor waits for it.", str(error).strip())
+        self._is_blind = True
+        if subject:
+            subject.begin()
+
+
+class Closing:
+    """A cluster that has been told to stop. `is_quiet` once it holds nothing any more."""
+
+    each = 0.1
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self._since: dt.datetime | None = None
+        self.is_quiet = False
+
+    def begin(self) -> None:
+        self._since = None
+
+    def look(self) -> None:
+        """A session that begins now ends at once and holds nothing: those count that were there at the first look."""
+        since = self._since = self._since or database_now()
+        sessions = progress.newest_sessions(self._group)
+        self.is_quiet = not any(worker.lost_at is None and worker.started_at <= since for worker in sessions)
+
+
+class Release:
+    """A cluster whose processes are dead: gives back what they held. `done` is set once that is written."""
+
+    each = 0.5
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+
+    def begin(self) -> None:
+        """There is nothing to forget."""
+
+    def look(self) -> None:
+        if not self.done.is_set():
+            for worker in progress.here().filter(pk__in=session.live()):
+                if session.is_dead(worker) and (released := session.abandon(worker)):
+                    logger.info("Tasks of worker %d given back: %d", worker.pid, released)
+            self.done.set()

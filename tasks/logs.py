@@ -1,0 +1,37 @@
+"""The lines that handlers log, in the order in which they were said."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Max
+
+from tasks.database import transactional
+from tasks.models import Task, TaskLog
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    level: str
+    message: str
+    timestamp: dt.datetime
+
+
+@transactional
+def append(task: Task, lines: Sequence[LogLine]) -> None:
+    """Store lines of the present attempt under the next numbers. The task's row is the lock that keeps their order."""
+    Task.objects.select_for_update().only("pk").get(pk=task.pk)
+    last = TaskLog.objects.filter(task=task).aggregate(last=Max("seq"))["last"] or 0
+    TaskLog.objects.bulk_create(
+        TaskLog(
+            task=task,
+            seq=seq,
+            number=task.tries,
+            level=line.level,
+            message=line.message,
+            timestamp=line.timestamp,
+        )
+        for seq, line in enumerate(lines, last + 1)
+    )
