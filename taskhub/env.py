@@ -78,6 +78,25 @@ def parsed(name: str, parse: Callable[[str], T], default: str = "") -> T:
         raise InvalidEnvironment(f"{name} is not usable: {error}") from None
 
 
+def checked(name: str, value: str, check: Callable[[str], object]) -> str:
+    """`value`, unless `check` raises `ValueError`, which becomes the sentence."""
+    try:
+        check(value)
+    except ValueError as error:
+        raise InvalidEnvironment(f"{name} is not usable: {error}") from None
+    return value
+
+
+def directory(name: str, default: Path) -> Path:
+    """An absolute path, made when it isn't there yet, for its owner only."""
+    path = Path(text(name, str(default))).resolve()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidEnvironment(f"{name} names a directory that cannot be made: {error}.") from None
+    return path
+
+
 def secret(name: str, generated: Path | None, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
     """A secret from the environment; else, when a path is given for it, one that is made once and kept there."""
     if value := text(name):

@@ -181,6 +181,25 @@ def test_apps_must_be_there_to_be_imported(given):
         env.apps(NAME)
 
 
+def test_a_value_that_a_check_refuses():
+    assert env.checked(NAME, "7", int) == "7"
+    with pytest.raises(InvalidEnvironment, match=f"{NAME} is not usable: invalid literal"):
+        env.checked(NAME, "x", int)
+
+
+def test_a_directory_is_made_for_its_owner_only(given, tmp_path):
+    given(str(tmp_path / "a" / "b"))
+    assert env.directory(NAME, tmp_path) == tmp_path / "a" / "b"
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
+def test_a_directory_that_cannot_be_made(given, tmp_path):
+    (tmp_path / "file").write_text("")
+    given(str(tmp_path / "file" / "b"))
+    with pytest.raises(InvalidEnvironment, match=f"{NAME} names a directory that cannot be made"):
+        env.directory(NAME, tmp_path)
+
+
 # -- secrets -------------------------------------------------------------------------------------------------------
 
 
