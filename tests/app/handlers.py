@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 from tasks import PermanentError, Snooze, handler
 
 
@@ -29,3 +33,37 @@ def snooze(ctx, seconds: float = 60) -> None:
 @handler("test.async")
 async def asynchronous(ctx, value: str = "") -> dict:
     return {"value": value}
+
+
+@handler("test.sleep")
+def sleep(ctx, seconds: float = 1) -> None:
+    """Work that takes its time, without a checkpoint."""
+    time.sleep(seconds)
+
+
+@handler("test.hang")
+def hang(ctx) -> None:
+    """Swallow every exception, for ever: only the end of the process helps."""
+    while True:
+        try:
+            time.sleep(0.1)
+        except BaseException:  # noqa: S112
+            continue
+
+
+@handler("test.die")
+def die(ctx) -> None:
+    """Take the worker's process along, as the kernel's memory killer would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler("test.steps")
+def steps(ctx, count: int = 10, pause: float = 0.1) -> dict:
+    """Work with progress, a log and checkpoints, which goes on where it was left."""
+    for done in range(ctx.state.get("done", 0), count):
+        ctx.progress(100 * done / count, f"step {done}")
+        ctx.log(f"step {done}")
+        time.sleep(pause)
+        ctx.state["done"] = done + 1
+        ctx.checkpoint()
+    return {"steps": count}
