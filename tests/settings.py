@@ -5,7 +5,7 @@ import tempfile
 
 os.environ.setdefault("TASKHUB_DATA", tempfile.mkdtemp(prefix="taskhub-test-"))
 os.environ["TASKHUB_ENV"] = "development"
-os.environ.setdefault("TASKHUB_APPS", "tests.app")
+os.environ["TASKHUB_APPS"] = "tests.app,demo"
 
 from taskhub.settings import *  # noqa: E402, F403
 from taskhub.settings import DATA, DATABASES  # noqa: E402
