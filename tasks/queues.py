@@ -1,0 +1,37 @@
+"""The verbs of a queue: pause and resume. A paused queue starts nothing; what runs already goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db import transaction
+
+from tasks import hints
+from tasks.database import database_now, transactional
+from tasks.models import Queue
+
+
+def pause(name: str, user: Any) -> bool:
+    """False when it was paused already. `name` need not hold tasks yet."""
+    return _switch(name, user, paused=True)
+
+
+def resume(name: str, user: Any) -> bool:
+    """False when it wasn't paused."""
+    return _switch(name, user, paused=False)
+
+
+@transactional
+def _switch(name: str, user: Any, *, paused: bool) -> bool:
+    """There is no event of a task to tell of it, so that Django's log of operations is the record."""
+    queue, _ = Queue.objects.select_for_update().get_or_create(name=name)
+    before = queue.paused_at is not None
+    if before == paused:
+        return False
+    queue.paused_at = database_now() if paused else None
+    queue.save(update_fields=["paused_at"])
+    change = "running → paused" if paused else "paused → running"
+    LogEntry.objects.log_actions(user.pk, [queue], CHANGE, f"{'pause' if paused else 'resume'}: {change}")
+    transaction.on_commit(hints.send)  # workers that wait look again, and so do the streams
+    return True
