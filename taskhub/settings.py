@@ -147,7 +147,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "timeout": 3600,  # every ticket says -1, which switches this off; it and retry only quiet a warning
     "retry": 7200,
-    "recycle": 1,  # one ticket, one process, one session
+    "recycle": 1_000_000,  # the runner says when a process is to end
     "scheduler": False,
     "daemonize_workers": False,  # handlers may start processes of their own
     "guard_cycle": 0.5,

@@ -125,22 +125,22 @@ def _as_requested(task: Task, now: dt.datetime) -> Change:
     return _let_go(task, A.PAUSE, "Paused while it ran.", attempt=task.attempt - 1)
 
 
-def rescued(task: Task, charged: bool, now: dt.datetime) -> Change:
+def rescued(task: Task, charged: bool, detail: str, now: dt.datetime) -> Change:
     """Its worker is lost. Charged, it has used the attempt and counts as a crash; else the attempt is given back."""
     if task.requested:
         return _as_requested(task, now)
     crashes, rescues = task.crashes + charged, task.rescues + (not charged)
     counters = {"crashes": crashes, "rescues": rescues}
-    if fatal := _fatal(task, crashes, rescues) or (lost(task) if charged and task.is_last_attempt else None):
+    if fatal := _fatal(task, crashes, rescues) or (lost(task, detail) if charged and task.is_last_attempt else None):
         change = _buried(task, fatal, now)
         return replace(change, fields=change.fields | counters)
     attempt = task.attempt if charged else task.attempt - 1
-    return _let_go(task, A.RESCUE, lost(task)["detail"], run_at=now, ready=True, attempt=attempt, **counters)
+    return _let_go(task, A.RESCUE, detail, run_at=now, ready=True, attempt=attempt, **counters)
 
 
-def lost(task: Task) -> dict[str, Any]:
+def lost(task: Task, detail: str) -> dict[str, Any]:
     """The error of an attempt whose worker is gone."""
-    return errors.describe(task.name, "WorkerLost", "The worker stopped renewing its lease.")
+    return errors.describe(task.name, "WorkerLost", detail)
 
 
 def _fatal(task: Task, crashes: int, rescues: int) -> dict[str, Any] | None:

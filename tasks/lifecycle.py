@@ -106,12 +106,12 @@ def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> b
 
 
 @transactional
-def rescue(tasks: QuerySet[Task], charged: bool) -> list[Task]:
+def rescue(tasks: QuerySet[Task], charged: bool, detail: str = "The worker is gone.") -> list[Task]:
     """Take tasks that are being processed from a worker that is lost for good. Charged, it counts as a crash of theirs."""
     rescued, now = _lock(tasks.processing()), database_now()
-    lost = [Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task)) for task in rescued]
+    lost = [Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task, detail)) for task in rescued]
     ends = zip(rescued, lost, strict=True)
-    _end([(task, outcome, changes.rescued(task, charged, now)) for task, outcome in ends], now, HUB)
+    _end([(task, outcome, changes.rescued(task, charged, detail, now)) for task, outcome in ends], now, HUB)
     return rescued
 
 

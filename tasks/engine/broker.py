@@ -2,16 +2,18 @@
 
 django-q2 supplies and renews worker processes. Its queue never holds a task of ours: what it carries is a *ticket*,
 "there may be work", and the process that gets one claims its tasks itself, when it starts them, for as long as it
-lives (`recycle: 1`: one ticket, one process, one session). So an idle worker waits in our code, and not in
-django-q2's queue, whose lock would die with it.
+lives: one ticket, one session, one process. So an idle worker waits in our code, and not in django-q2's queue, whose
+lock would die with it.
 
-What we use of it: the broker interface (documented), `SignedPackage`, the keys of a package, and the status that the
-sentinel saves. `tests/tasks/engine/test_broker.py` holds that still.
+What we use of it: the broker interface (documented), `SignedPackage`, the keys of a package, the status that the
+sentinel saves, and that a worker looks at `Conf.MAX_RSS` after each package. `tests/tasks/engine/test_broker.py` holds
+that still.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 import uuid
 from typing import Any
 
@@ -24,6 +26,7 @@ from tasks.engine import halt, lifeline
 from tasks.engine.kinship import die_with_parent
 
 RUNNER = "tasks.engine.runner.run"
+IDLE = 0.2  # seconds
 
 
 class TicketBroker(Broker):
@@ -38,6 +41,8 @@ class TicketBroker(Broker):
 
     def dequeue(self) -> list[tuple[str, str]]:
         die_with_parent()
+        if lifeline.stopping():
+            time.sleep(IDLE)  # nobody starts a session any more; the supervisor ends the pool soon
         return [(f"ticket-{next(self._numbers)}", SignedPackage.dumps(ticket()))]
 
     def enqueue(self, task: Any) -> None:
@@ -65,6 +70,11 @@ class TicketBroker(Broker):
 
     def get_stats(self, pattern: str) -> list[Any]:
         return []
+
+
+def retire() -> None:
+    """Let this worker process end after the package in hand, and a fresh one take its place."""
+    Conf.MAX_RSS = 1
 
 
 def ticket() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tasks.engine import lifeline
 logger = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before a child that died is started again; doubled each time
-STEADY = 30.0  # seconds after which an earlier death is forgotten
+STEADY = 30.0  # seconds after which earlier deaths are forgotten
 TRIAL = 10.0  # seconds in which a death is blamed on the code that has just changed
 
 
@@ -34,6 +34,8 @@ class Child:
         self._descriptors = descriptors
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: lifeline.Lifeline | None = None
+        self.group: int | None = None  # its process group, of which it is the leader; None when nothing of it is left
+        self.code: int | None = None  # how the last run ended, None while it runs
         self._started = 0.0
         self._deaths = 0
         self._due: float | None = None  # when to start it, by the monotonic clock; None for not by itself
@@ -41,20 +43,47 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, which is its group's too; None when it does not run."""
+        """The program's id while it runs, which is its group's too."""
         return self._process.pid if self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     @property
     def is_due(self) -> bool:
         return self._process is None and self._due is not None and time.monotonic() >= self._due
 
     @property
-    def age(self) -> float:
-        return time.monotonic() - self._started
+    def has_gone(self) -> bool:
+        """Whether no process of its group is left. From then on the group's number may become somebody else's."""
+        if self.group and not self.is_running:
+            try:
+                os.killpg(self.group, 0)
+            except (ProcessLookupError, PermissionError):  # PermissionError: macOS, when only zombies are left
+                self.group = None
+        return self.group is None
+
+    # -- starting --------------------------------------------------------------------------------------------------
 
     def plan(self, on_trial: bool = False) -> None:
         """Start it at the next opportunity. One on trial is not started again if it fails at once."""
+        self.code = None
         self._due, self._deaths, self._on_trial = time.monotonic(), 0, on_trial
+
+    def plan_again(self) -> None:
+        """After a death that nobody asked for: wait longer each time, or for better code."""
+        assert self.code is not None
+        code, self.code = self.code, None
+        age = time.monotonic() - self._started
+        if self._on_trial and code > 0 and age < TRIAL:
+            self._due = None
+            logger.error("%s cannot start (exit code %d); waiting for the next change of the code.", self.name, code)
+            return
+        self._deaths = self._deaths + 1 if age < STEADY else 1
+        wait = min(FIRST_WAIT * 2 ** (self._deaths - 1), LONGEST_WAIT)
+        self._due = time.monotonic() + wait
+        logger.error("%s has ended (%s); starting it again in %g s.", self.name, _how(code), wait)
 
     def start(self) -> None:
         line = lifeline.Lifeline()
@@ -67,6 +96,9 @@ class Child:
         )
         line.hand_over()
         self._lifeline, self._started = line, time.monotonic()
+        self.group = self._process.pid
+
+    # -- ending ----------------------------------------------------------------------------------------------------
 
     def tell_to_stop(self) -> None:
         if self._lifeline:
@@ -75,52 +107,34 @@ class Child:
     def send(self, number: signal.Signals) -> None:
         """To the program itself; it looks after its own children."""
         if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
+            os.kill(self._process.pid, number)  # not reaped yet, so the id is still its own
 
     def kill(self) -> None:
         """End the whole group at once."""
-        if self._process:
-            kill_group(self._process.pid)
+        if not self.has_gone and self.group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.group, signal.SIGKILL)
 
     def ended(self, code: int) -> None:
-        """Its program has ended: end what it left behind, and forget it."""
-        assert self._process
-        self.kill()
-        self._process.returncode = code  # we have reaped it ourselves
+        """The program has ended, and has been reaped by us. Others of its group may be left."""
+        assert self._process and self._lifeline
+        self._process.returncode = self.code = code
         self._process = None
-        if self._lifeline:
-            self._lifeline.close()
-
-    def plan_again(self, code: int) -> None:
-        """After a death that nobody asked for: wait longer each time, or for better code."""
-        if self._on_trial and code > 0 and self.age < TRIAL:
-            self._due = None
-            logger.error("%s cannot start (exit code %d); waiting for the next change of the code", self.name, code)
-            return
-        self._deaths = self._deaths + 1 if self.age < STEADY else 1
-        wait = min(FIRST_WAIT * 2 ** (self._deaths - 1), LONGEST_WAIT)
-        self._due = time.monotonic() + wait
-        logger.error("%s ended (%s); starting it again in %g s", self.name, _how(code), wait)
-
-
-def kill_group(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, when only zombies are left
-        os.killpg(group, signal.SIGKILL)
+        self._lifeline.close()
 
 
 def _how(code: int) -> str:
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-# -- everything that descends from us ------------------------------------------------------------------------------
+# -- all that descends from us --------------------------------------------------------------------------------------
 
 
 def adopt_orphans() -> None:
     """On Linux, become the parent of descendants whose own parent dies: so none stays behind, and none as a zombie."""
     if sys.platform == "linux":
         set_child_subreaper = 36
-        ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
 def reap() -> dict[int, int]:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connections
 
 from tasks.engine import halt, lifeline
+from tasks.engine.broker import retire
 from tasks.engine.context import TaskLogHandler
 from tasks.engine.desk import Desk
 from tasks.engine.endurance import patiently
@@ -29,13 +30,24 @@ R = Worker.Roles
 
 
 def run() -> None:
-    """Never raises: whatever goes wrong is logged, and the pool starts another process."""
+    """Never raises: whatever goes wrong is logged. Afterwards this process has had its session and is to end.
+
+    But while the pool stops, a process stays, to take the tickets that would block the pool's queue.
+    """
+    if _is_over():
+        return
     try:
         prepare()
         with Role() as role:
             work(role)
     except BaseException:
         logger.exception("A worker ended.")
+    if not _is_over():
+        retire()
+
+
+def _is_over() -> bool:
+    return lifeline.stopping() or halt.is_said()
 
 
 def prepare() -> None:
@@ -49,7 +61,7 @@ def prepare() -> None:
 
 def work(role: Role) -> None:
     """One session: registered, at work, ended."""
-    session = patiently(partial(Session, role.name), lambda: not (lifeline.stopping() or halt.is_said()))
+    session = patiently(partial(Session, role.name), lambda: not _is_over())
     if session is None:
         return
     signal.signal(signal.SIGTERM, lambda signum, frame: session.stop())

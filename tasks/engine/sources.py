@@ -20,19 +20,23 @@ class Sources:
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = list(folders)
         self._seen = dict(self._scan())
+        self._broken: set[str] = set()
         self._next = 0.0
 
     def have_changed(self) -> bool:
-        """Whether something has changed since the last change that was reported, and can be compiled.
+        """Whether something has changed since the last look and everything can be compiled.
 
-        What cannot is logged, once; then the next change is waited for, and what runs goes on.
+        What cannot is logged; then the next change is waited for, and what runs goes on.
         """
         if time.monotonic() < self._next:
             return False
         self._next = time.monotonic() + EACH
         before, self._seen = self._seen, dict(self._scan())
-        changed = [path for path, time in self._seen.items() if before.get(path) != time]
-        return self._seen != before and not any([_is_broken(path) for path in changed])
+        if self._seen == before:
+            return False
+        suspects = self._broken | {path for path, changed in self._seen.items() if before.get(path) != changed}
+        self._broken = set(filter(_is_broken, suspects))
+        return not self._broken
 
     def _scan(self) -> Iterator[tuple[str, int]]:
         """Each file and the moment of its last change, in ns."""

@@ -95,16 +95,16 @@ class LeaseWatch:
         self._looked = now
         if self._quiet_until and now < self._quiet_until:
             return 0
-        return sum(rescue(worker, now) for worker in live().filter(expires_at__lt=now))
+        return sum(rescue(worker, "The worker stopped renewing its lease.", now) for worker in live().filter(expires_at__lt=now))
 
 
 def rescue_dead() -> int:
     """The workers of this machine whose process is gone need no lease to run out."""
-    return sum(rescue(worker) for worker in live().filter(machine=machine()) if is_dead(worker))
+    return sum(rescue(worker, "The worker's process died.") for worker in live().filter(machine=machine()) if is_dead(worker))
 
 
 @transactional
-def rescue(worker: Worker, expired: dt.datetime | None = None) -> int:
+def rescue(worker: Worker, detail: str, expired: dt.datetime | None = None) -> int:
     """Declare a worker lost, for good, and take its tasks from it. Returns how many.
 
     It is a crash, and charged, only if the worker held nothing but one task that runs code of a user's.
@@ -117,7 +117,7 @@ def rescue(worker: Worker, expired: dt.datetime | None = None) -> int:
     held = Task.objects.processing().filter(worker=worker)
     alone = held[:2]
     charged = len(alone) == 1 and not alone[0].is_callback
-    return len(lifecycle.rescue(held, charged))
+    return len(lifecycle.rescue(held, charged, detail))
 
 
 # -- retention -----------------------------------------------------------------------------------------------------

@@ -39,12 +39,20 @@ class Watch(threading.Thread):
         self._prepare = prepare
         self.is_ready = False  # whether it has
         self._subject: Subject | None = None
+        self._given_back = threading.Event()
+        self._given_back.set()
         self._wake = threading.Event()
         self._is_blind = False
 
     def turn_to(self, subject: Subject | None) -> None:
         self._subject = subject
         self._wake.set()
+
+    def give_back(self) -> threading.Event:
+        """Processes of ours are dead: release what they held. The event is set once that is written."""
+        self._given_back.clear()
+        self.turn_to(None)
+        return self._given_back
 
     def run(self) -> None:
         while True:
@@ -57,7 +65,11 @@ class Watch(threading.Thread):
         try:
             if not self.is_ready:
                 self.is_ready = self._prepare()
-            elif subject:
+                return
+            if not self._given_back.is_set():
+                release_the_dead()
+                self._given_back.set()
+            if subject:
                 subject.look()
             self._is_blind = False
         except (DatabaseError, InterfaceError) as error:
@@ -94,20 +106,8 @@ class Closing:
         self.is_quiet = not any(worker.lost_at is None and worker.started_at <= since for worker in sessions)
 
 
-class Release:
-    """A cluster whose processes are dead: gives back what they held. `done` is set once that is written."""
-
-    each = 0.5
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-
-    def begin(self) -> None:
-        """There is nothing to forget."""
-
-    def look(self) -> None:
-        if not self.done.is_set():
-            for worker in progress.here().filter(pk__in=session.live()):
-                if session.is_dead(worker) and (released := session.abandon(worker)):
-                    logger.info("Tasks of worker %d given back: %d", worker.pid, released)
-            self.done.set()
+def release_the_dead() -> None:
+    """Give back what processes of this machine held that are seen to be dead."""
+    for worker in progress.here().filter(pk__in=session.live()):
+        if session.is_dead(worker) and (released := session.abandon(worker)):
+            logger.info("Tasks of worker %d given back: %d.", worker.pid, released)

@@ -60,7 +60,7 @@ VERBS = {
     A.BURY: lambda task: ended(A.BURY, task),
     A.SNOOZE: lambda task: ended(A.SNOOZE, task, delay=60),
     A.RELEASE: lambda task: ended(A.RELEASE, task),
-    A.RESCUE: lambda task: changes.rescued(task, False, NOW),
+    A.RESCUE: lambda task: changes.rescued(task, False, "gone", NOW),
     A.RETRY: lambda task: changes.retried(task, NOW),
     A.RESURRECT: lambda task: changes.resurrected(task, NOW),
     A.CANCEL: lambda task: changes.canceled(task, NOW),
@@ -177,7 +177,7 @@ def test_every_end_may_bring_a_state_and_the_time_of_the_start(action):
 @pytest.mark.parametrize("attempt", [1, 9, 10])
 def test_a_charged_rescue(crashes, attempt):
     task = row(crashes=crashes, attempt=attempt)
-    change = changes.rescued(task, True, NOW)
+    change = changes.rescued(task, True, "gone", NOW)
     assert change.fields["crashes"] == crashes + 1
     if crashes == 2:
         assert change.fields["error"]["type"] == "Poison"
@@ -194,7 +194,7 @@ def test_a_charged_rescue(crashes, attempt):
 @pytest.mark.parametrize("attempt", [1, 10])
 def test_an_uncharged_rescue_gives_the_attempt_back_until_there_were_too_many(rescues, attempt):
     task = row(rescues=rescues, attempt=attempt)
-    change = changes.rescued(task, False, NOW)
+    change = changes.rescued(task, False, "gone", NOW)
     assert (change.fields["rescues"], change.fields["crashes"]) == (rescues + 1, 0)
     if rescues == 9:
         assert (change.status, change.fields["error"]["type"]) == (S.DEAD_LETTERED, "suspected_poison")
@@ -207,7 +207,7 @@ def test_an_uncharged_rescue_gives_the_attempt_back_until_there_were_too_many(re
 @pytest.mark.parametrize(("requested", "status"), [("cancel", S.CANCELED), ("pause", S.PAUSED)])
 def test_a_rescue_meets_a_request(charged, requested, status):
     task = row(requested=requested)
-    change = changes.rescued(task, charged, NOW)
+    change = changes.rescued(task, charged, "gone", NOW)
     assert change.status == status
     assert_the_row_fits(task, change)
 
