@@ -1,0 +1,292 @@
+"""Reading the event log in order, from a position that survives restarts: the cursor.
+
+The database gives an id before the transaction commits, so on PostgreSQL ids may appear late and out of order. A cursor
+therefore says the highest id that has been read and which ids below it may still come: its holes. A hole is delivered
+when it fills. It closes when every transaction that could fill it has ended and one more look found nothing; never by
+time. SQLite has one writer, whose ids come in the order of their commits, and no holes.
+
+Per task the order is exact: a task's next change waits for the row lock of the one before.
+
+Used by the live stream's feed (`head`, `read`), its replays and `GET /events` (`resume`, `head`, `replay`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import Min, Q, QuerySet
+
+from tasks.models import Marker, TaskEvent
+
+EPOCH = "log_epoch"  # the marker; another database, or a log begun anew, has another one
+LIMIT = 500  # events a page
+MOST_HOLES = 1000  # a cursor with more of them cannot be resumed
+MARGIN = dt.timedelta(minutes=1)  # between reading the clock and writing the event, in one transaction
+LARGEST_ID = 2**63 - 1
+
+FORMAT = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{1,16})\.([0-9a-f]{1,8})((?:_[0-9a-f]{1,16}(?:-[0-9a-f]{1,16})?)*)")
+
+
+class Hole(NamedTuple):
+    """Ids that may still appear. `owners` are the transactions that may bring them, as `pg_locks` names them."""
+
+    first: int
+    last: int
+    owners: frozenset[str] = frozenset()
+
+
+class Cursor(NamedTuple):
+    """A position in the log; `str` makes the opaque text that clients keep.
+
+    `high` is the highest id that has been read, `tag` tells that event from one that another history put in its place
+    (a restored backup, say) and is 0 where the log was empty. `holes` are in ascending order.
+    """
+
+    epoch: str
+    high: int
+    tag: int
+    holes: tuple[Hole, ...] = ()
+
+    def has(self, event_id: int) -> bool:
+        """Whether the event lies before this position."""
+        return event_id <= self.high and not any(hole.first <= event_id <= hole.last for hole in self.holes)
+
+    def __str__(self) -> str:
+        text = f"{self.epoch}.{self.high:x}.{self.tag:x}"
+        above = self.high
+        for hole in reversed(self.holes):
+            text += f"_{above - hole.last:x}" + (f"-{hole.last - hole.first:x}" if hole.last > hole.first else "")
+            above = hole.first
+        return text
+
+
+class Page(NamedTuple):
+    """Events in the order in which they are to be delivered, each with the position after it, and the page's end."""
+
+    entries: list[tuple[TaskEvent, Cursor]]
+    end: Cursor
+
+
+# -- positions -----------------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> Cursor | None:
+    """What `str` of a cursor gave; None for anything else."""
+    if not (found := FORMAT.fullmatch(text)):
+        return None
+    epoch, high, tag, holes = found.groups()
+    cursor = Cursor(epoch, int(high, 16), int(tag, 16))
+    try:
+        return cursor._replace(holes=tuple(_parsed_holes(holes, cursor.high))[::-1])
+    except ValueError:
+        return None
+
+
+def _parsed_holes(text: str, above: int) -> Iterator[Hole]:
+    parts = text.split("_")[1:]
+    if above > LARGEST_ID or len(parts) > MOST_HOLES:
+        raise ValueError(text)
+    for part in parts:
+        below, _, more = part.partition("-")
+        last = above - int(below, 16)
+        above = last - int(more or "0", 16)
+        if above < 1:
+            raise ValueError(text)
+        yield Hole(above, last)
+
+
+def resume(text: str) -> Cursor | None:
+    """The position that a client kept; None when it is none of this log's, or what follows it is no longer kept."""
+    cursor = parse(text)
+    return cursor if cursor and holds(cursor) else None
+
+
+def holds(cursor: Cursor) -> bool:
+    """Whether the log still goes on from there: the last event that was read is still where it was."""
+    if cursor.epoch != epoch() or (cursor.holes and not _has_holes()):
+        return False
+    if cursor.tag:
+        read = TaskEvent.objects.filter(pk=cursor.high).values_list("timestamp", flat=True).first()
+        return read is not None and _tag(read) == cursor.tag
+    first = TaskEvent.objects.aggregate(first=Min("id"))["first"]
+    return cursor.high <= _last_given() and (first is None or first <= cursor.high + 1)
+
+
+def head() -> Cursor:
+    """The position after everything that is committed now."""
+    newest = TaskEvent.objects.order_by("-id").values_list("id", "timestamp").first()
+    high, tag = (newest[0], _tag(newest[1])) if newest else (_last_given(), 0)
+    return Cursor(epoch(), high, tag, _holes_below(high) if _has_holes() else ())
+
+
+def epoch() -> str:
+    marker, _ = Marker.objects.get_or_create(name=EPOCH, defaults={"value": {"epoch": secrets.token_hex(4)}})
+    return marker.value["epoch"]
+
+
+def _tag(timestamp: dt.datetime) -> int:
+    microseconds = int(timestamp.timestamp() * 1_000_000)
+    return microseconds % 0xFFFF_FFFF + 1
+
+
+# -- reading on ----------------------------------------------------------------------------------------------------
+
+
+def read(cursor: Cursor, limit: int = LIMIT) -> Page:
+    """What has been committed since `cursor`, at most `limit` new events and all that fill its holes.
+
+    The end remembers who owns each hole, so a reader goes on from the `Cursor` itself, not from its text.
+    """
+    holes = _with_live_owners(cursor.holes)
+    rows = list(_rows_after(cursor, limit))
+    owners = _writers() if _has_holes() and _leaves_gap(cursor.high, rows) else frozenset()
+    entries = []
+    position = cursor._replace(holes=holes)
+    for row in rows:
+        position = _advance(position, row, owners)
+        entries.append((row, position))
+    closed = {hole[:2] for hole in holes if not hole.owners}
+    return Page(entries, position._replace(holes=tuple(_without(position.holes, closed))))
+
+
+def _rows_after(cursor: Cursor, limit: int) -> QuerySet[TaskEvent]:
+    """One statement, so one snapshot: else a task's next version might be seen without the one before it."""
+    new = TaskEvent.objects.filter(id__gt=cursor.high).order_by("id")[:limit]
+    if not cursor.holes:
+        return new
+    return TaskEvent.objects.filter(_within(cursor.holes)).union(new, all=True).order_by("id")
+
+
+def _advance(cursor: Cursor, row: TaskEvent, owners: frozenset[str]) -> Cursor:
+    """The position after `row`, which fills a hole or lies above everything read so far."""
+    if row.id < cursor.high:
+        return cursor._replace(holes=tuple(_split(cursor.holes, row.id)))
+    holes = cursor.holes
+    if row.id > cursor.high + 1 and _has_holes():
+        holes = (*holes, Hole(cursor.high + 1, row.id - 1, owners))
+    return Cursor(cursor.epoch, row.id, _tag(row.timestamp), holes)
+
+
+def _split(holes: Iterable[Hole], filled: int) -> Iterator[Hole]:
+    for hole in holes:
+        if not hole.first <= filled <= hole.last:
+            yield hole
+            continue
+        if hole.first < filled:
+            yield hole._replace(last=filled - 1)
+        if filled < hole.last:
+            yield hole._replace(first=filled + 1)
+
+
+def _without(holes: Iterable[Hole], closed: Iterable[Sequence[int]]) -> Iterator[Hole]:
+    """A hole that was split by what filled it is closed with the one that it was a part of."""
+    for hole in holes:
+        if not any(first <= hole.first and hole.last <= last for first, last in closed):
+            yield hole
+
+
+def _leaves_gap(high: int, rows: Iterable[TaskEvent]) -> bool:
+    new = [row.id for row in rows if row.id > high]
+    return bool(new) and new[-1] - high > len(new)
+
+
+# -- replaying -----------------------------------------------------------------------------------------------------
+
+
+def replay(since: Cursor, until: Cursor, limit: int = LIMIT, where: Q | None = None) -> Page:
+    """What lies between two positions, in the order of ids, at most `limit` events.
+
+    `where` picks among the events. A page that isn't full ends at `until`.
+    """
+    missed = Q(id__gt=since.high) | _within(since.holes) if since.holes else Q(id__gt=since.high)
+    rows = list(TaskEvent.objects.filter(where or Q(), missed, id__lte=until.high).order_by("id")[:limit])
+    entries = [(row, _between(since, until, row)) for row in rows if until.has(row.id)]
+    return Page(entries, _between(since, until, rows[-1]) if len(rows) == limit else until)
+
+
+def _between(since: Cursor, until: Cursor, row: TaskEvent) -> Cursor:
+    """The position of a replay after `row`."""
+    open_below = tuple(hole for hole in until.holes if hole.last < row.id)
+    if row.id > since.high:
+        return Cursor(until.epoch, row.id, _tag(row.timestamp), open_below)
+    ahead = (hole._replace(first=max(hole.first, row.id + 1)) for hole in since.holes if hole.last > row.id)
+    return since._replace(holes=(*open_below, *ahead))
+
+
+def _within(holes: Iterable[Hole]) -> Q:
+    return Q(*(("id__range", (hole.first, hole.last)) for hole in holes), _connector=Q.OR)
+
+
+# -- transactions in flight (PostgreSQL) ----------------------------------------------------------------------------
+
+# Who may still bring an id: whoever inserts holds this lock from before its id is given until it ends.
+WRITERS = """
+    FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'relation' AND relation = %(table)s::regclass AND mode = 'RowExclusiveLock'
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+GAPS = """
+    WITH ids AS (SELECT id FROM {table} WHERE id > %(floor)s AND id <= %(high)s UNION ALL SELECT %(high)s + 1)
+    SELECT before + 1, id - 1 FROM (SELECT id, lag(id, 1, %(floor)s) OVER (ORDER BY id) AS before FROM ids) AS pairs
+    WHERE id > before + 1 ORDER BY id
+"""
+
+
+def _has_holes() -> bool:
+    return connection.vendor == "postgresql"
+
+
+def _writers() -> frozenset[str]:
+    return frozenset(name for (name,) in _ask(f"SELECT DISTINCT virtualtransaction {WRITERS}", {"table": _table()}))
+
+
+def _with_live_owners(holes: tuple[Hole, ...]) -> tuple[Hole, ...]:
+    if not holes:
+        return ()
+    alive = _writers()
+    return tuple(hole._replace(owners=hole.owners & alive) for hole in holes)
+
+
+def _holes_below(high: int) -> tuple[Hole, ...]:
+    """The ids up to `high` that are missing, as far back as a transaction in flight can have been given one."""
+    writers = _ask(f"SELECT virtualtransaction, xact_start {WRITERS}", {"table": _table()})
+    if not writers:
+        return ()
+    floor = _last_before([start for _, start in writers])
+    gaps = _ask(GAPS.format(table=connection.ops.quote_name(_table())), {"floor": floor, "high": high})
+    owners = frozenset(name for name, _ in writers)
+    return tuple(Hole(first, last, owners) for first, last in gaps)
+
+
+def _last_before(starts: list[dt.datetime | None]) -> int:
+    """An id that was given before any of these transactions began; 0 when that cannot be told."""
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts):
+        return 0
+    older = TaskEvent.objects.filter(timestamp__lt=min(known) - MARGIN).order_by("-timestamp")
+    return older.values_list("id", flat=True).first() or 0
+
+
+def _last_given() -> int:
+    """The last id that was given, whether or not its event was committed or is still kept."""
+    if _has_holes():
+        (name,) = _ask("SELECT pg_get_serial_sequence(%s, 'id')", [_table()])[0]
+        rows = _ask(f"SELECT last_value FROM {name} WHERE is_called")  # noqa: S608  # the name is the catalog's own
+    else:
+        rows = _ask("SELECT seq FROM sqlite_sequence WHERE name = %s", [_table()])
+    return rows[0][0] if rows else 0
+
+
+def _table() -> str:
+    return TaskEvent._meta.db_table
+
+
+def _ask(sql: str, parameters: Any = None) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
