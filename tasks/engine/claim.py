@@ -63,16 +63,16 @@ def names(role: str) -> list[str]:
     return [handler.name for handler in registry.handlers() if not handler.is_async]
 
 
-def claimable(role: str) -> QuerySet[Task]:
-    """Ready tasks that a worker of `role` can run, of queues that are not paused, the most urgent first."""
+def claimable(names: Iterable[str]) -> QuerySet[Task]:
+    """Ready tasks of these names, of queues that are not paused, the most urgent first."""
     paused = Queue.objects.filter(paused_at__isnull=False).values("name")
-    return Task.objects.ready().filter(name__in=names(role)).exclude(queue__in=paused)
+    return Task.objects.ready().filter(name__in=names).exclude(queue__in=paused)
 
 
 def is_waiting(role: str) -> bool:
     """Whether there may be something to claim: a look without a lock. What has become due is made ready first."""
     lifecycle.promote()
-    return claimable(role).exists()
+    return claimable(names(role)).exists()
 
 
 def seconds_until_due() -> float:
@@ -85,9 +85,9 @@ def seconds_until_due() -> float:
 
 def plain(session: Session, pace: Pace) -> list[Task]:
     """Tasks for a worker that runs one after the other."""
-    return lifecycle.claim(claimable(Worker.Roles.PLAIN)[: pace.batch], session.worker, pace.ahead)
+    return lifecycle.claim(claimable(names(Worker.Roles.PLAIN))[: pace.batch], session.worker, pace.ahead)
 
 
 def many(session: Session, limit: int) -> list[Task]:
     """Tasks for a worker that runs up to `limit` more at once."""
-    return lifecycle.claim(claimable(Worker.Roles.LOOP)[:limit], session.worker)
+    return lifecycle.claim(claimable(names(Worker.Roles.LOOP))[:limit], session.worker)

@@ -63,7 +63,7 @@ class LoopWorker:
                 await asyncio.wait(self._tasks)
         recording.cancel()
         await self._patiently(self._desk.record)
-        await self._loop.run_in_executor(self._database, connection.close)
+        await self._loop.run_in_executor(self._database, lambda: connection.close())  # that thread's own
         self._database.shutdown()
 
     def _goes_on(self) -> bool:
