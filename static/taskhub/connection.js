@@ -9,14 +9,14 @@ const WORDS = {
   polling: "Polling",
   offline: "Offline",
   resyncing: "Catching up",
-  closed: "Disconnected",
 };
 
 const ENDS = {
-  4401: { title: "You are signed out", detail: "This page no longer updates.", link: true },
-  4403: { title: "You may no longer see this", detail: "This page no longer updates." },
-  4404: { title: "This task is gone", detail: "It was removed from the hub." },
+  4401: { word: "Signed out", title: "You are signed out", detail: "This page no longer updates.", link: true },
+  4403: { word: "Forbidden", title: "You may no longer see this", detail: "This page no longer updates." },
+  4404: { word: "Gone", title: "This task is gone", detail: "It was removed from the hub." },
 };
+const ENDED = { word: "Disconnected", title: "The hub ended the connection", detail: "Reload the page to go on." };
 
 /** Keeps the badge and the page's `data-stale` in step with the stream. */
 export function showConnection(stream, badge = document.getElementById("connection")) {
@@ -34,10 +34,11 @@ export function showConnection(stream, badge = document.getElementById("connecti
   const show = ({ state, code }) => {
     everLive ||= state === "live" || state === "polling";
     badge.dataset.state = state;
-    words.textContent = state === "connecting" && !everLive ? "Connecting" : WORDS[state];
+    const end = state === "closed" ? (ENDS[code] ?? ENDED) : null;
+    words.textContent = end?.word ?? (state === "connecting" && !everLive ? "Connecting" : WORDS[state]);
     document.body.toggleAttribute("data-stale", state === "offline" || state === "closed");
     showAge();
-    if (ENDS[code]) tellEnd(ENDS[code]);
+    if (end) tellEnd(end);
   };
 
   show({ state: stream.state });
@@ -45,7 +46,7 @@ export function showConnection(stream, badge = document.getElementById("connecti
   setInterval(showAge, 1000);
 }
 
-function tellEnd({ link, ...words }) {
+function tellEnd({ title, detail, link }) {
   const here = encodeURIComponent(location.pathname + location.search);
-  toast({ kind: "error", ...words, link: link && { href: `/login?next=${here}`, text: "Sign in" } });
+  toast({ kind: "error", title, detail, link: link && { href: `${document.body.dataset.login}?next=${here}`, text: "Sign in" } });
 }

@@ -1,0 +1,60 @@
+"""What a page offers its reader. It offers only what would work; the API decides again when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tasks import registry
+from tasks.access import Principal
+from tasks.models import Task
+from tasks.registry import Handler
+from tasks.states import Actions, allowed
+
+FRESH_STARTS = {Actions.RETRY, Actions.RESURRECT}  # they spend the hub's time again: not even an owner's own right
+
+
+def operations(reader: Principal, task: Task) -> list[Actions]:
+    """The operator's verbs that this task accepts from this reader."""
+    verbs = set(allowed(task.status))
+    if not reader.may("operate_tasks"):
+        verbs -= FRESH_STARTS
+    if not reader.may_hold(task.owner_id):
+        verbs &= FRESH_STARTS
+    if task.requested or task.deferred_until:
+        verbs.discard(Actions.PAUSE)
+    if task.requested == Actions.CANCEL:
+        verbs.discard(Actions.CANCEL)
+    return [verb for verb in allowed(task.status) if verb in verbs]
+
+
+def handlers() -> list[dict[str, Any]]:
+    """What the dialog for a new task knows of each handler; `example` is a payload to start from."""
+    return [
+        {
+            "name": handler.name,
+            "queue": handler.queue,
+            "max_attempts": handler.max_attempts,
+            "summary": handler.summary,
+            "example": example(handler),
+        }
+        for handler in registry.handlers()
+    ]
+
+
+BLANKS: dict[type, Any] = {
+    msgspec.inspect.StrType: "",
+    msgspec.inspect.IntType: 0,
+    msgspec.inspect.FloatType: 0,
+    msgspec.inspect.BoolType: False,
+    msgspec.inspect.ListType: [],
+    msgspec.inspect.DictType: {},
+}
+
+
+def example(handler: Handler) -> dict[str, Any]:
+    """A blank for each argument that must be given."""
+    described = msgspec.inspect.type_info(handler.arguments)
+    assert isinstance(described, msgspec.inspect.StructType)
+    return {field.name: BLANKS.get(type(field.type)) for field in described.fields if field.required}

@@ -1,0 +1,110 @@
+"""The task list and the page of one task, each whole or in part: a page that is open asks for its parts again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from tasks import counts, cursor
+from tasks.access import Principal, session_principal
+from tasks.dashboard import offers
+from tasks.dashboard.listing import ROWS, listing
+from tasks.dashboard.listing import rows as listed_rows
+from tasks.exceptions import InvalidTask
+from tasks.models import Task, TaskEvent
+
+LATEST = 500  # events, attempts and log lines that a task's page shows
+Page = Callable[..., HttpResponse]
+
+
+def for_readers(page: Callable[..., HttpResponse]) -> Page:
+    """Calls `page(request, reader, …)` for people who are signed in; others sign in first. Nothing of it is cached."""
+
+    @never_cache
+    @require_safe
+    @vary_on_headers("HX-Request")
+    @wraps(page)
+    def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return _sign_in_first(request)
+        try:
+            return page(request, session_principal(request.user, request.session.session_key or ""), **kwargs)
+        except InvalidTask as invalid:
+            raise BadRequest(str(invalid)) from invalid
+
+    return view
+
+
+def is_part(request: HttpRequest) -> bool:
+    """Whether an open page asks, which needs only what changes on it."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponse:
+    if is_part(request):  # a redirect would put the sign-in page into the middle of this one
+        return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+    return redirect_to_login(request.get_full_path())
+
+
+@for_readers
+def dashboard(request: HttpRequest, reader: Principal) -> HttpResponse:
+    context = {"reader": reader, "section": "tasks", "cursor": cursor.head(), "list": listing(request, reader)}
+    if is_part(request):
+        return render(request, "dashboard/_list.html", context | _first_steps(reader))
+    return render(request, "dashboard/list.html", context | _first_steps(reader) | _totals(reader))
+
+
+@for_readers
+def rows(request: HttpRequest, reader: Principal) -> HttpResponse:
+    """Those of `?ids=…` that belong on the list, as table rows."""
+    try:
+        ids = {uuid.UUID(text) for text in request.GET.get("ids", "").split(",")[:ROWS]}
+    except ValueError:
+        raise BadRequest("ids must be task ids, separated by commas.") from None
+    return render(request, "dashboard/_rows.html", {"reader": reader, "tasks": listed_rows(request, reader, ids)})
+
+
+@for_readers
+def task(request: HttpRequest, reader: Principal, id: uuid.UUID) -> HttpResponse:
+    position = cursor.head()
+    shown = get_object_or_404(reader.visible(Task.objects.select_related("owner", "worker")), pk=id)
+    history = TaskEvent.objects.filter(task_id=id).exclude(type=TaskEvent.Types.PROGRESS)
+    context = {
+        "reader": reader,
+        "section": "task",
+        "cursor": position,
+        "task": shown,
+        "events": history.order_by("-version")[:LATEST],
+        "attempts": shown.attempts.order_by("-number")[:LATEST],
+        "logs": reversed(shown.logs.order_by("-seq")[:LATEST]),
+    }
+    return render(request, "dashboard/_task.html" if is_part(request) else "dashboard/task.html", context)
+
+
+def _totals(reader: Principal) -> dict[str, Any]:
+    """The numbers on top and the queues to choose from, for those who may see the hub as a whole."""
+    if not reader.may("view_queues"):
+        return {}
+    hub = counts.queue_status()
+    return {"totals": hub, "queues": [queue["name"] for queue in hub["queues"]]}
+
+
+def _first_steps(reader: Principal) -> dict[str, Any]:
+    handlers = offers.handlers() if reader.may("submit_tasks") else []
+    return {
+        "may_submit": reader.may("submit_tasks"),
+        "handlers": handlers,
+        "example": min(handlers, key=lambda handler: len(handler["example"]), default=None),
+        "base_url": settings.TASKHUB_BASE_URL,
+    }
