@@ -7,11 +7,12 @@ import functools
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 import uuid_utils.compat
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.db.models import AutoField, BigAutoField, Field, Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +55,30 @@ def transactional(write: Callable[P, R]) -> Callable[P, R]:
         raise AssertionError("unreachable")
 
     return run
+
+
+def insert(rows: Sequence[Model]) -> None:
+    """Insert new rows of one model. `bulk_create` costs four times as much for each, which the engine would feel.
+
+    The database gives the ids of rows that have none, and nobody here is told them.
+    """
+    if not rows:
+        return
+    fields, statement = _insertion(type(rows[0]), connection.alias)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement, [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
+        )
+
+
+@functools.cache
+def _insertion(model: type[Model], alias: str) -> tuple[list[Field], str]:
+    """The columns to fill and the statement that fills them."""
+    quote = connections[alias].ops.quote_name
+    fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField | BigAutoField)]
+    columns = ", ".join(quote(field.column) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    return fields, f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
 
 
 def is_conflict(error: OperationalError) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
+from tasks.database import insert
 from tasks.models import QueueCount, Task, TaskEvent
 from tasks.signals import task_changed
 
@@ -36,7 +37,7 @@ def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEven
 
 def append(rows: Sequence[TaskEvent]) -> None:
     """Add `rows` and the change in the counts that they amount to; announce them once the transaction has committed."""
-    TaskEvent.objects.bulk_create(rows)
+    insert(rows)
     _count(rows)
     transaction.on_commit(partial(_announce, rows))
 
@@ -57,9 +58,7 @@ def _count(rows: Iterable[TaskEvent]) -> None:
 
 
 def _store(change: Counter[tuple[str, str]]) -> None:
-    QueueCount.objects.bulk_create(
-        QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(change.items()) if n
-    )
+    insert([QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(change.items()) if n])
 
 
 def _announce(rows: Iterable[TaskEvent]) -> None:

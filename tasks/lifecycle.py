@@ -19,7 +19,7 @@ from django.db.models import F, QuerySet
 
 from tasks import changes, events
 from tasks.changes import Change, Outcome
-from tasks.database import database_now, transactional, uuid7
+from tasks.database import database_now, insert, transactional, uuid7
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
 from tasks.states import Actions, States
@@ -39,7 +39,7 @@ def create(tasks: Sequence[Task], actor: str = HUB) -> None:
         task.created_at = task.updated_at = now
         task.run_at = task.run_at or now
         task.ready = task.run_at <= now
-    Task.objects.bulk_create(tasks)
+    insert(tasks)
     events.append([events.event_of(task, TaskEvent.Types.CREATED, now, actor=actor) for task in tasks])
 
 
@@ -248,7 +248,7 @@ ENDED_AS = {
 
 def _end(ends: Sequence[tuple[Task, Outcome, Change]], now: dt.datetime, actor: str) -> None:
     """Write the ends of attempts: a row for each attempt, and the change of its task."""
-    Attempt.objects.bulk_create([_attempt(task, change, outcome, now) for task, outcome, change in ends])
+    insert([_attempt(task, change, outcome, now) for task, outcome, change in ends])
     _write([(task, change) for task, _, change in ends], now, actor)
 
 
