@@ -45,7 +45,7 @@ HTTPS = _base.scheme == "https"
 SECRET_KEY = env.secret("TASKHUB_SECRET_KEY", _generated("secret_key"))
 INSTALLED_APPS = [
     "daphne",  # first: it replaces runserver by an ASGI one
-    "django.contrib.admin",
+    "taskhub.admin.HubAdmin",  # django.contrib.admin, with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tasks.dashboard.policy.ContentSecurityPolicy",
 ]
 ROOT_URLCONF = "taskhub.urls"
 ASGI_APPLICATION = "taskhub.asgi.application"
@@ -78,6 +79,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "libraries": {"dashboard": "tasks.dashboard.templatetags.dashboard"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -94,6 +96,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA / "static"
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEVELOPMENT  # else an edited file is sent with the length of the old one
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- database ------------------------------------------------------------------------------------------------------

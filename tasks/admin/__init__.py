@@ -1,0 +1,18 @@
+"""The Django admin, made for triage: it shows, and asks `tasks.lifecycle` to act. Nobody imports it but Django.
+
+    reading      rights · paging · display · search · filters
+    operating    operations (the verbs, many times) · confirmation (the page before)
+    sections     tasks · dead_letters · queues · workers · event_log · tokens
+"""
+
+from django.apps import apps
+from django.contrib import admin
+
+from tasks.admin import dead_letters, event_log, queues, tasks, tokens, workers
+
+__all__ = ["dead_letters", "event_log", "queues", "tasks", "tokens", "workers"]
+
+# django-q2 only carries our tickets; a second thing called "task" would mislead.
+for model in apps.get_app_config("django_q").get_models():
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)

@@ -1,0 +1,40 @@
+"""Who may see and do what in the admin: Django's permissions for looking, the hub's own for acting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from tasks.models import Task
+from tasks.models.tasks import TaskQuerySet
+
+
+class ReadOnly:
+    """A section whose rows nobody adds, edits or deletes by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class TaskRights(ReadOnly):
+    """For the sections that show tasks: everybody's with `view_all_tasks`, the reader's own with `view_task`."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return has_any(request, "view_task", "view_all_tasks")
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request) and has_any(request, "operate_tasks")
+
+    def get_queryset(self, request: HttpRequest) -> TaskQuerySet:
+        return Task.objects.visible_to(request.user)
+
+
+def has_any(request: HttpRequest, *codenames: str) -> bool:
+    return any(request.user.has_perm(f"tasks.{codename}") for codename in codenames)

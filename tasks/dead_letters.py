@@ -1,0 +1,85 @@
+"""Dead letters by what killed them: how many there are of each error, since when, and how it goes. Reads, changes nothing.
+
+One pass over an index that holds the dead letters alone (`task_dead`); the rest of the table is never touched.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.db.models import Count, Max, Min, Q
+from django.utils import timezone
+
+from tasks.models import Task
+from tasks.models.tasks import TaskQuerySet
+
+DAYS = 14  # of the trend, today included
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """The dead letters of one error. `trend` counts them by day (UTC), the last is today; `sample` is the newest."""
+
+    fingerprint: str
+    count: int
+    first: dt.datetime
+    last: dt.datetime
+    trend: list[int]
+    sample: Task
+
+
+def groups(tasks: TaskQuerySet, start: int = 0, stop: int = 50) -> list[ErrorGroup]:
+    """The groups of `tasks` from `start` to before `stop`, the one that grew last first."""
+    return _complete(tasks, list(_summaries(tasks)[start:stop]))
+
+
+def group(tasks: TaskQuerySet, fingerprint: str) -> ErrorGroup | None:
+    """One group; None when nothing lies dead of that error."""
+    found = _complete(tasks, list(_summaries(tasks.filter(fingerprint=fingerprint))))
+    return found[0] if found else None
+
+
+def _summaries(tasks: TaskQuerySet) -> Any:
+    return (
+        tasks.dead_lettered()
+        .order_by()
+        .values("fingerprint")
+        .annotate(count=Count("fingerprint"), first=Min("finished_at"), last=Max("finished_at"))
+        .order_by("-last", "fingerprint")
+    )
+
+
+def _complete(tasks: TaskQuerySet, summaries: list[dict[str, Any]]) -> list[ErrorGroup]:
+    if not summaries:
+        return []
+    trends = _trends(tasks, [summary["fingerprint"] for summary in summaries])
+    samples = _samples(tasks, summaries)
+    return [
+        ErrorGroup(**summary, trend=trends.get(key, [0] * DAYS), sample=samples[key])
+        for summary in summaries
+        if (key := summary["fingerprint"]) in samples  # else it was resurrected while we looked
+    ]
+
+
+def _trends(tasks: TaskQuerySet, fingerprints: Iterable[str]) -> dict[str, list[int]]:
+    today = timezone.now().astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    edges = [today - dt.timedelta(days=ago) for ago in range(DAYS - 1, -2, -1)]
+    days = {
+        f"day{n}": Count("fingerprint", filter=Q(finished_at__gte=start, finished_at__lt=end))
+        for n, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+    }
+    recent = tasks.dead_lettered().filter(fingerprint__in=fingerprints, finished_at__gte=edges[0])
+    rows = recent.order_by().values("fingerprint").annotate(**days)
+    return {row["fingerprint"]: [row[day] for day in days] for row in rows}
+
+
+def _samples(tasks: TaskQuerySet, summaries: Iterable[dict[str, Any]]) -> dict[str, Task]:
+    """The newest of each group; a batch that died at one moment has several, and any of them will do."""
+    newest = (Q(fingerprint=summary["fingerprint"], finished_at=summary["last"]) for summary in summaries)
+    found = tasks.dead_lettered().filter(reduce(or_, newest)).only("name", "error", "fingerprint")
+    return {task.fingerprint: task for task in found}
