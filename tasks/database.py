@@ -64,11 +64,13 @@ def insert(rows: Sequence[Model]) -> None:
     """
     if not rows:
         return
-    fields, statement = _insertion(type(rows[0]), connection.alias)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            statement, [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
-        )
+    database = connections[connection.alias]  # looked up once, not for each value
+    fields, statement = _insertion(type(rows[0]), database.alias)
+    values = [[field.get_db_prep_save(getattr(row, field.attname), database) for field in fields] for row in rows]
+    with database.cursor() as cursor:
+        cursor.executemany(statement, values)
+    for row in rows:
+        row._state.adding, row._state.db = False, database.alias
 
 
 @functools.cache

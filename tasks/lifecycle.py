@@ -184,9 +184,13 @@ def _operate(task_id: uuid.UUID, decide: Callable[[Task, dt.datetime], Change], 
 # -- locking and writing -------------------------------------------------------------------------------------------
 
 
+# What no change depends on, and may be large.
+UNREAD = ("payload", "tags", "callback_url", "callback_method", "callback_headers", "state", "result", "progress_message")
+
+
 def _lock(tasks: QuerySet[Task]) -> list[Task]:
     """Lock the rows in the order of their ids: two transactions that want the same rows never wait in a circle."""
-    return list(tasks.select_for_update().order_by("pk"))
+    return list(tasks.select_for_update().order_by("pk").defer(*UNREAD))
 
 
 def _held(leases: dict[uuid.UUID, uuid.UUID]) -> list[Task]:
