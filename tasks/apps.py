@@ -9,6 +9,7 @@ class TasksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tasks import receivers, registry  # noqa: F401
+        from tasks import checks, receivers, registry  # noqa: F401
 
         registry.autodiscover()
+        checks.register_all()

@@ -83,7 +83,7 @@ def test_python_has_keys_too():
         submit("test.echo", {"value": "y"}, idempotency_key="2026-11")
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("every_database")
 def test_of_many_at_the_same_time_one_creates_and_all_get_its_tasks():
     requests = 8
     start = threading.Barrier(requests)
@@ -93,7 +93,7 @@ def test_of_many_at_the_same_time_one_creates_and_all_get_its_tasks():
     assert Task.objects.count() == 2
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("every_database")
 def test_one_that_waits_for_a_first_that_fails_becomes_the_first():
     entered, release = threading.Event(), threading.Event()
 
