@@ -2,7 +2,7 @@
 
 from tasks.models.access import IdempotencyKey, SigninLink, StreamTicket, Token
 from tasks.models.events import QueueCount, TaskEvent
-from tasks.models.hub import Marker
+from tasks.models.hub import Marker, RateWindow
 from tasks.models.tasks import Attempt, DeadLetter, Queue, Task, TaskLog
 from tasks.models.workers import Worker
 
@@ -13,6 +13,7 @@ __all__ = [
     "Marker",
     "Queue",
     "QueueCount",
+    "RateWindow",
     "SigninLink",
     "StreamTicket",
     "Task",

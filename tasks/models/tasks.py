@@ -108,6 +108,7 @@ class Task(models.Model):
         ]
         indexes = [
             models.Index(F("priority").desc(), "run_at", "id", name="task_ready", condition=Q(ready=True)),
+            models.Index("queue", "run_at", name="task_oldest", condition=Q(ready=True)),
             models.Index("run_at", name="task_not_ready", condition=Q(ready=False, status__in=sorted(WAITING))),
             models.Index("worker", name="task_held", condition=Q(status=States.PROCESSING)),
             models.Index("deferred_until", name="task_deferred", condition=Q(deferred_until__isnull=False)),
