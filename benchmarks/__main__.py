@@ -1,0 +1,34 @@
+"""`python -m benchmarks [NAME ...]`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+
+import benchmarks
+
+
+def names() -> list[str]:
+    """Every module beside this one that has a `main`."""
+    return [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if _main(module.name)]
+
+
+def _main(name: str):
+    return None if name == "__main__" else getattr(importlib.import_module(f"benchmarks.{name}"), "main", None)
+
+
+def run(wanted: list[str]) -> None:
+    known = names()
+    if not wanted:
+        for name in known:
+            print(f"{name:<12} {inspect.getdoc(importlib.import_module(f'benchmarks.{name}')).partition(chr(10))[0]}")
+        return
+    if unknown := set(wanted) - set(known):
+        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
+    for name in wanted:
+        _main(name)()
+
+
+run(sys.argv[1:])

@@ -1,0 +1,24 @@
+"""A stream client that reads every event of the hub on PORT and keeps none: `python -m benchmarks.follow PORT TOKEN`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+
+def follow(port: str, token: str) -> None:
+    while True:
+        try:
+            headers = {"Authorization": f"Bearer {token}"}
+            with connect(f"ws://127.0.0.1:{port}/api/v1/tasks/stream", additional_headers=headers) as socket:
+                for _ in socket:
+                    pass
+        except (OSError, WebSocketException):
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    follow(*sys.argv[1:])
