@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     *env.apps("TASKHUB_APPS", "demo" if DEVELOPMENT else ""),
 ]
 MIDDLEWARE = [
+    "tasks.api.problems.middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -217,6 +218,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["tasks.api.permissions.Closed"],
     "DEFAULT_RENDERER_CLASSES": ["tasks.api.encoding.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["tasks.api.encoding.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tasks.api.encoding.AlwaysJSON",
+    "DEFAULT_THROTTLE_CLASSES": ["tasks.api.throttling.Throttle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "tasks.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -226,9 +229,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Submit tasks, follow them, operate them.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["tasks.api.schema.add_components"],
+    "SORT_OPERATIONS": False,
 }
 
 # -- logs ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from tasks.database import database_now
 from tasks.models import StreamTicket, Token
 from tasks.models.tasks import TaskQuerySet
+from tasks.states import Actions
 
 Scopes = Token.Scopes
 
@@ -35,6 +36,8 @@ SCOPE_OF = {
     "operate_tasks": Scopes.OPERATE,
     "operate_queues": Scopes.OPERATE,
 }  # any other permission takes `admin`, which also includes the other three
+# What owners may do to their own tasks. Retry and resurrect spend the hub's time again, and are an operator's.
+OWNERS_ACTIONS = frozenset({Actions.CANCEL, Actions.PAUSE, Actions.RESUME})
 TICKET_LIFE = dt.timedelta(seconds=30)
 USED_PRECISION = dt.timedelta(minutes=1)  # how old `last_used_at` may be: a write for each request would be too many
 PREFIX = "th_"
@@ -77,13 +80,10 @@ class Principal:
         """Those that an action of this principal may name at all: what the user sees, whatever the token's scopes."""
         return tasks.visible_to(self.user)
 
-    def may_hold(self, owner_id: int | None) -> bool:
-        """Whether they may cancel, pause and resume a task of that owner: operators any, owners their own.
-
-        Retry and resurrect, which spend the hub's time again, need `operate_tasks` even for one's own.
-        """
+    def may_act(self, action: Actions, owner_id: int | None) -> bool:
+        """Whether they may do `action` to a task of that owner: operators to any, owners some to their own."""
         owns = owner_id == self.user.pk and (self.has(Scopes.SUBMIT) or self.has(Scopes.OPERATE))
-        return owns or self.may("operate_tasks")
+        return (owns and action in OWNERS_ACTIONS) or self.may("operate_tasks")
 
 
 # -- sessions ------------------------------------------------------------------------------------------------------

@@ -12,16 +12,10 @@ from tasks.models import Task
 from tasks.registry import Handler
 from tasks.states import Actions, allowed
 
-FRESH_STARTS = {Actions.RETRY, Actions.RESURRECT}  # they spend the hub's time again: not even an owner's own right
-
 
 def operations(reader: Principal, task: Task) -> list[Actions]:
     """The operator's verbs that this task accepts from this reader."""
-    verbs = set(allowed(task.status))
-    if not reader.may("operate_tasks"):
-        verbs -= FRESH_STARTS
-    if not reader.may_hold(task.owner_id):
-        verbs &= FRESH_STARTS
+    verbs = {action for action in allowed(task.status) if reader.may_act(action, task.owner_id)}
     if task.requested or task.deferred_until:
         verbs.discard(Actions.PAUSE)
     if task.requested == Actions.CANCEL:

@@ -78,13 +78,14 @@ def test_without_the_scope_read_nothing_is_visible(alice):
     assert principal.reachable(Task.objects.all()).exists()
 
 
-def test_owners_hold_their_own_and_operators_any(alice, bob):
+@pytest.mark.parametrize("action", ["retry", "resurrect", "cancel", "pause", "resume"])
+def test_owners_hold_their_own_and_operators_act_on_any(alice, bob, action):
     owner, reader = Principal(bob, frozenset({"submit"})), Principal(bob, frozenset({"read"}))
     operator = Principal(grant(alice, "operate_tasks"), frozenset({"operate"}))
-    assert owner.may_hold(bob.pk)
-    assert not reader.may_hold(bob.pk)
-    assert not owner.may_hold(alice.pk)
-    assert operator.may_hold(bob.pk)
+    assert owner.may_act(action, bob.pk) == (action in ("cancel", "pause", "resume"))
+    assert operator.may_act(action, bob.pk)
+    assert not reader.may_act(action, bob.pk)
+    assert not owner.may_act(action, alice.pk)
 
 
 # -- tokens --------------------------------------------------------------------------------------------------------
