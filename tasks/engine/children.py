@@ -87,7 +87,7 @@ class Child:
 
     def start(self) -> None:
         line = lifeline.Lifeline()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own programs
             self._command,
             env=os.environ | self._environment | {lifeline.VARIABLE: str(line.read_end)},
             pass_fds=[*self._descriptors, line.read_end],
@@ -117,10 +117,12 @@ class Child:
 
     def ended(self, code: int) -> None:
         """The program has ended, and has been reaped by us. Others of its group may be left."""
-        assert self._process and self._lifeline
+        assert self._process
+        assert self._lifeline
         self._process.returncode = self.code = code
         self._process = None
         self._lifeline.close()
+        self._lifeline = None
 
 
 def _how(code: int) -> str:

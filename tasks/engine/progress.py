@@ -32,15 +32,16 @@ STUCK = 2.0  # seconds that this must be seen
 
 
 class Since:
-    """For how long a condition has held without a break, by the monotonic clock."""
+    """Whether a condition has held without a break for some time, by the monotonic clock."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
-    def seconds(self, holds: bool) -> float:
+    def lasts(self, holds: bool, seconds: float) -> bool:
+        """Tell it each time whether the condition holds."""
         now = time.monotonic()
         self._began = (self._began or now) if holds else None
-        return now - self._began if self._began else 0.0
+        return self._began is not None and now - self._began >= seconds
 
 
 class Progress:
@@ -75,12 +76,12 @@ class Progress:
         return time.monotonic() - self._began >= SETTLING
 
     def _missing_sessions(self, live: int) -> str | None:
-        if self._missing.seconds(self._has_settled and live < self._expected) >= MISSING:
+        if self._missing.lasts(self._has_settled and live < self._expected, MISSING):
             return f"only {live} of {self._expected} workers have been alive for {MISSING:g} s"
         return None
 
     def _idle_beside_work(self, live: list[Worker]) -> str | None:
-        if self._knows_handlers and self._stuck.seconds(any(map(overlooks, live))) >= STUCK:
+        if self._knows_handlers and self._stuck.lasts(any(map(overlooks, live)), STUCK):
             return "a worker is idle while a task that it could run is waiting"
         return None
 
@@ -88,7 +89,7 @@ class Progress:
         """A process whose lease is gone may have been stopped in the middle of a task that others run by now."""
         self._overdue = {worker.pid: self._overdue.get(worker.pid, Since()) for worker in lapsed}
         for pid, since in self._overdue.items():
-            if since.seconds(True) >= OVERDUE and belongs_to(self._group, pid):
+            if since.lasts(True, OVERDUE) and belongs_to(self._group, pid):
                 logger.error("Worker %d has outlived its lease; ending it.", pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -122,5 +123,5 @@ def overlooks(worker: Worker) -> bool:
     """Whether the session said that it was idle when a task that it can run had been waiting for some time."""
     if worker.idle_since is None or worker.idle_since == worker.heartbeat_at:
         return False
-    waiting = claim.claimable(worker.role).annotate(ready_since=Greatest("run_at", "updated_at"))
+    waiting = claim.claimable(claim.names(worker.role)).annotate(ready_since=Greatest("run_at", "updated_at"))
     return waiting.filter(ready_since__lte=worker.heartbeat_at - WAITED).exists()
