@@ -1,8 +1,8 @@
 """The pages that people read. A view shows; what a page changes, it changes over the REST API.
 
-    moments                        times in words; pure
-    offers                         what a reader may do: buttons, handlers to choose from
-    listing                        which tasks the list shows
-    views · signin · policy        the pages, signing in, what browsers may load
-    urls                           their addresses
+moments                     times in words; pure
+offers                      what a reader may do: buttons, handlers to choose from
+listing                     which tasks the list shows
+views · signin · policy     the pages, signing in, what browsers may load
+urls                        their addresses
 """

@@ -59,7 +59,7 @@ def rows(request: HttpRequest, reader: Principal, ids: Collection[uuid.UUID]) ->
 
 def _find(reader: Principal, query: TaskQuery, ids: Collection[uuid.UUID] | None = None) -> tuple[Cut, bool]:
     tasks = filtered(reader.visible(Task.objects.all()), query).select_related("worker").defer(*LARGE)
-    position = position_of(query)
+    position = position_of(query.cursor, query.ordering)
     if ids is not None:
         tasks = tasks.filter(pk__in=ids)
     if query.q and (id := _as_id(query.q)):

@@ -10,7 +10,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 def said(kind: str, seconds: float) -> str:
-    """A moment `seconds` ago (negative: ahead), as `ago`, `for` (how long it lasts), `due` or `retry` (when it starts)."""
+    """A moment `seconds` ago (negative: ahead): `ago`, `for` how long, when it is `due`, when a `retry` comes."""
     past = max(int(seconds), 0)
     if kind == "ago":
         return f"{short(past)} ago" if past else "now"

@@ -69,7 +69,7 @@ def dashboard(request: HttpRequest, reader: Principal) -> HttpResponse:
 def rows(request: HttpRequest, reader: Principal) -> HttpResponse:
     """Those of `?ids=…` that belong on the list, as table rows."""
     try:
-        ids = {uuid.UUID(text) for text in request.GET.get("ids", "").split(",")[:ROWS]}
+        ids = {uuid.UUID(text) for text in request.GET.get("ids", "").split(",")[:ROWS] if text}
     except ValueError:
         raise BadRequest("ids must be task ids, separated by commas.") from None
     return render(request, "dashboard/_rows.html", {"reader": reader, "tasks": listed_rows(request, reader, ids)})

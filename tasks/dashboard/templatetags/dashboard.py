@@ -8,8 +8,8 @@ from typing import Any
 
 from django import template
 from django.template.context import Context
-from django.utils import timezone
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 
