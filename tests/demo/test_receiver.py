@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from aiohttp import web
 from django.conf import settings
 
 from demo import receiver as module
@@ -36,6 +37,35 @@ def deliver(client):
         return client.post(f"/demo/receiver{path}", body, content_type="application/json", headers=headers)
 
     return deliver
+
+
+@pytest.fixture
+async def hub(receiver, async_client):
+    """Stands for the hub that a result is reported to."""
+
+    class Hub:
+        def __init__(self) -> None:
+            self.status = 200
+            self.reported: list[tuple[str, str, object]] = []
+
+        async def take(self, request: web.Request) -> web.Response:
+            self.reported.append((request.path, request.headers["taskhub-attempt-token"], await request.json()))
+            return web.Response(status=self.status)
+
+        async def finish(self) -> None:
+            receiver.accepted[f"http://127.0.0.1:{port}/api/v1/tasks/1"] = "t" * 64
+            assert (await async_client.post("/demo/receiver/finish")).status_code == 302
+
+    hub = Hub()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", hub.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    yield hub
+    await runner.cleanup()
 
 
 def test_a_delivery_is_answered_with_what_it_brought(deliver, receiver):
@@ -77,6 +107,18 @@ def test_nothing_is_done_by_looking(client, path):
     assert client.get(f"/demo/receiver{path}").status_code == 405
 
 
+async def test_finish_reports_a_result_for_each_that_was_accepted(receiver, hub):
+    await hub.finish()
+    assert hub.reported == [("/api/v1/tasks/1/result", "t" * 64, {"result": {"shipped": True}})]
+    assert receiver.accepted == {}
+
+
+async def test_what_the_hub_did_not_take_is_kept(receiver, hub):
+    hub.status = 503
+    await hub.finish()
+    assert len(receiver.accepted) == 1
+
+
 def test_finish_with_nothing_to_finish(client):
     assert client.post("/demo/receiver/finish").headers["location"] == "/demo/"
 
@@ -88,7 +130,8 @@ def test_the_page_shows_what_arrived(client, alice, deliver):
     client.force_login(alice)
     page = client.get("/demo/").content.decode()
     assert "018f3c1e" in page
-    assert "broken: it answers 500" in page
+    assert "Is broken: it answers 500" in page
+    assert "&quot;order&quot;: 4711" in page
     assert "1 waiting" in page
 
 
