@@ -99,11 +99,14 @@ def is_confirmed(request: HttpRequest) -> bool:
     return request.method == "POST" and "post" in request.POST
 
 
-def act(request: HttpRequest, tasks: TaskQuerySet, action: Actions, whole: bool) -> Report:
-    """Do what the page announced. A program that posts without having seen it means what the page would have said."""
+def act(request: HttpRequest, section: Any, tasks: TaskQuerySet, action: Actions, whole: bool) -> Report:
+    """Do what the page announced, to the tasks that it named, whether or not they still match what it was made from.
+
+    A program that posts without having seen the page means what it would have named.
+    """
     listed = request.POST.get("tasks")
     ids = meant(tasks, action, whole) if listed is None else _ids(listed)
-    report = operate(tasks, action, ids[: _limit(request)], request.user)
+    report = operate(section.get_queryset(request), action, ids[: _limit(request)], request.user)
     tell(request, report)
     return report
 

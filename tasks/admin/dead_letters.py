@@ -69,7 +69,7 @@ class DeadLetterAdmin(TaskRights, admin.ModelAdmin):
         back = reverse("admin:tasks_deadletter_group", args=[fingerprint])
         if not confirmation.is_confirmed(request):
             return confirmation.page(request, self, tasks, Actions.RESURRECT, whole=True, back=back)
-        confirmation.act(request, tasks, Actions.RESURRECT, whole=True)
+        confirmation.act(request, self, tasks, Actions.RESURRECT, whole=True)
         return HttpResponseRedirect(back if tasks.exists() else reverse("admin:tasks_deadletter_changelist"))
 
     def _tasks(self, request: HttpRequest, fingerprint: str) -> TaskQuerySet:

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from tasks.admin import display
 from tasks.admin.filters import Word
 from tasks.admin.paging import CappedPaginator
-from tasks.admin.rights import ReadOnly, has_any
+from tasks.admin.rights import Listed, ReadOnly, has_any
 from tasks.admin.search import READ, newest, search_events
 from tasks.models import TaskEvent
 from tasks.states import Actions, States
@@ -40,7 +40,7 @@ class Status(Recent):
 
 
 @admin.register(TaskEvent)
-class TaskEventAdmin(ReadOnly, admin.ModelAdmin):
+class TaskEventAdmin(Listed, ReadOnly, admin.ModelAdmin):
     actions = None
     fields = readonly_fields = [
         "id", "timestamp", "type", "task", "version", "action", "step", "attempt", "actor", "message", "details"

@@ -126,7 +126,7 @@ class Between(admin.ListFilter):
 
     title = "created"
     template = "admin/tasks/filter.html"
-    ages = ("1h", "24h", "7d", "30d")
+    ages = {"1h": "Past hour", "24h": "Past 24 hours", "7d": "Past 7 days", "30d": "Past 30 days"}
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
@@ -137,6 +137,8 @@ class Between(admin.ListFilter):
 
     @property
     def said(self) -> str:
+        if self.after in self.ages and not self.before:
+            return self.ages[self.after].lower()
         return " to ".join((self.after or "…", self.before or "now")) if self.after or self.before else ""
 
     @property
@@ -158,11 +160,11 @@ class Between(admin.ListFilter):
             "query_string": changelist.get_query_string(remove=names),
             "display": "Any time",
         }
-        for age in self.ages:
+        for age, words in self.ages.items():
             yield {
                 "selected": self.after == age and not self.before,
                 "query_string": changelist.get_query_string({names[0]: age}, [names[1]]),
-                "display": f"Past {age}",
+                "display": words,
             }
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -34,7 +34,8 @@ def search_tasks(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
     if task_id := as_uuid(text):
         return tasks.filter(pk=task_id)
     words = [*_words(text)]
-    candidates = _holding(newest(tasks, READ), words, ("id", *TASK_COLUMNS)).only("pk", *TASK_COLUMNS)
+    candidates = _holding(newest(tasks, READ), words, ("id", *TASK_COLUMNS))
+    candidates = candidates.select_related(None).only("pk", *TASK_COLUMNS)
     hits = (task.pk for task in candidates.iterator(chunk_size=200) if _shows(task, words))
     return tasks.filter(pk__in=list(islice(hits, HITS)))
 

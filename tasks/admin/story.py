@@ -49,15 +49,13 @@ class Try:
 
 def of(task: Task) -> dict[str, Any]:
     """The context of the task's page."""
-    tries = [Try(attempt) for attempt in task.attempts.order_by("-number")[:ATTEMPTS]]
     events = TaskEvent.objects.filter(task_id=task.pk).order_by("-version")
     return {
         "task": task,
         "facts": [(name, value) for name, value in _facts(task) if value not in (None, "")],
         "documents": [(name, pretty(value)) for name, value in _documents(task)],
         "callback_headers": dict.fromkeys(task.callback_headers, MASK),
-        "tries": tries,
-        "traceback": tries[0].traceback if tries and task.error else "",
+        "tries": [Try(attempt) for attempt in task.attempts.order_by("-number")[:ATTEMPTS]],
         "events": events[:EVENTS],
         "lines": reversed(task.logs.order_by("-seq")[:LINES]),
     }

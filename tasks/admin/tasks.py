@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from tasks.admin import confirmation, display, filters, story
 from tasks.admin.operations import VERBS, offered, operate
 from tasks.admin.paging import CappedPaginator
-from tasks.admin.rights import TaskRights
+from tasks.admin.rights import Listed, TaskRights
 from tasks.admin.search import READ, search_tasks
 from tasks.models import Task
 from tasks.models.tasks import TaskQuerySet
@@ -47,7 +47,7 @@ def bulk(action: Actions) -> Any:
     def ask(section: TaskAdmin, request: HttpRequest, tasks: TaskQuerySet) -> HttpResponse | None:
         whole = request.POST.get("select_across") == "1"
         if confirmation.is_confirmed(request):
-            confirmation.act(request, tasks, action, whole)
+            confirmation.act(request, section, tasks, action, whole)
             return None  # Django goes back to the list as it was filtered
         ticked = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)[:1]
         return confirmation.page(request, section, tasks, action, whole, ticked=ticked)
@@ -57,10 +57,10 @@ def bulk(action: Actions) -> Any:
 
 
 @admin.register(Task)
-class TaskAdmin(TaskRights, admin.ModelAdmin):
+class TaskAdmin(Listed, TaskRights, admin.ModelAdmin):
     actions = [bulk(action) for action in VERBS]
     fields = ()
-    list_display = ["state", "task", "queue", "tries", "priority", "age", "owned_by", "failure"]
+    list_display = ["standing", "task", "queue", "attempts", "priority", "age", "owned_by", "failure"]
     list_display_links = None
     list_filter = [
         filters.Status, filters.Fingerprint, filters.Queue, filters.Handler, filters.Owner, filters.Between
@@ -89,10 +89,10 @@ class TaskAdmin(TaskRights, admin.ModelAdmin):
             if not self.has_operate_permission(request):
                 raise PermissionDenied
             _check_ids(request.POST.getlist(helpers.ACTION_CHECKBOX_NAME))
-        return super().changelist_view(request, {"title": "Tasks", **(extra_context or {})})
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description="Status")
-    def state(self, task: Task) -> str:
+    def standing(self, task: Task) -> str:
         request = display.badge(f"{task.requested} requested", task.status) if task.requested else ""
         return format_html("{}{}", display.chip(task.status), request)
 
@@ -108,7 +108,7 @@ class TaskAdmin(TaskRights, admin.ModelAdmin):
         )
 
     @admin.display(description="Attempt")
-    def tries(self, task: Task) -> str:
+    def attempts(self, task: Task) -> str:
         return f"{task.attempt}/{task.max_attempts}"
 
     @admin.display(description="Age")

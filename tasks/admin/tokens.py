@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from tasks import access
 from tasks.admin import display
+from tasks.admin.rights import Listed
 from tasks.models import Token
 
 COLOURS = {"good": "completed", "expired": "canceled", "revoked": "dead_lettered"}
@@ -26,7 +28,7 @@ def standing(token: Token) -> str:
     return "expired" if token.expires_at and token.expires_at <= timezone.now() else "good"
 
 
-class NewToken(forms.ModelForm):
+class OwnToken(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
         choices=Token.Scopes.choices,
         initial=[Token.Scopes.SUBMIT, Token.Scopes.READ],
@@ -36,8 +38,8 @@ class NewToken(forms.ModelForm):
 
     class Meta:
         model = Token
-        fields = ["user", "name", "scopes", "expires_at"]
-        help_texts = {"name": "What it is for.", "expires_at": "Empty: until it is revoked."}
+        fields = ["name", "scopes", "expires_at"]
+        help_texts = {"name": "What it is for.", "expires_at": "Empty: until it is revoked. UTC."}
 
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
@@ -46,16 +48,29 @@ class NewToken(forms.ModelForm):
         return expires_at
 
 
+class AnyToken(OwnToken):
+    user = forms.ModelChoiceField(
+        get_user_model()._default_manager.filter(is_active=True),
+        to_field_name=get_user_model().USERNAME_FIELD,
+        widget=forms.TextInput,
+        help_text="By username.",
+        error_messages={"invalid_choice": "There is no active user of this name."},
+    )
+
+    class Meta(OwnToken.Meta):
+        fields = ["user", *OwnToken.Meta.fields]
+
+
 @admin.register(Token)
-class TokenAdmin(admin.ModelAdmin):
+class TokenAdmin(Listed, admin.ModelAdmin):
     actions = ["revoke"]
-    form = NewToken
     list_display = ["token", "state", "user", "rights", "created", "expires", "last_used"]
     list_max_show_all = 0
     list_select_related = ["user"]
     ordering = ["-id"]
     readonly_fields = ["state", "rights", "created_at", "expires_at", "last_used_at", "revoked_at"]
     search_fields = ["name", "prefix", "user__username"]
+    search_help_text = "Name, first characters or user."
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
 
@@ -73,17 +88,25 @@ class TokenAdmin(admin.ModelAdmin):
 
     # -- making one ------------------------------------------------------------------------------------------------
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """A token for somebody else would lend their rights: superusers only."""
+        form = AnyToken if request.user.is_superuser else OwnToken
+        return super().get_form(request, obj, change, **({} if obj else {"form": form}) | kwargs)
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         if obj:
             return ["user", "name", "prefix", *self.readonly_fields]
-        own = [] if request.user.is_superuser else ["user"]  # a token for somebody else would lend their rights
-        return [field for field in NewToken.Meta.fields if field not in own]
+        return AnyToken.Meta.fields if request.user.is_superuser else OwnToken.Meta.fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return self.readonly_fields if obj else []
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"user": request.user.pk}
+        return {"user": request.user}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         user = obj.user if request.user.is_superuser else request.user

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tasks.admin import display
 from tasks.admin.filters import Word
 from tasks.admin.paging import CappedPaginator
-from tasks.admin.rights import ReadOnly, has_any
+from tasks.admin.rights import Listed, ReadOnly, has_any
 from tasks.models import Task, Worker
 
 SHOWN = 50  # tasks that a worker's page lists
@@ -51,7 +51,7 @@ def standing(worker: Worker) -> str:
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnly, admin.ModelAdmin):
+class WorkerAdmin(Listed, ReadOnly, admin.ModelAdmin):
     fields = readonly_fields = ["id", "host", "pid", "role", "state", "heartbeat", "since", "busy"]
     list_display = ["worker", "state", "role", "heartbeat", "busy", "held", "since"]
     list_display_links = ["worker"]
