@@ -181,6 +181,8 @@ EXAMPLES: dict[str, Any] = {
         "recovered": True,
     },
     "NewToken": {"scopes": ["submit", "read"], "name": "nightly job"},
+    "Settlement": {"result": {"pages": 12}},
+    "ReportedProgress": {"percent": 40.0, "message": "page 4 of 10"},
     "TokenList": {"results": [TOKEN]},
     "CreatedToken": TOKEN | {"token": "th_Zk3x9QwLm…"},
     "Alive": {"status": "ok"},

@@ -27,8 +27,9 @@ from django.utils.decorators import sync_and_async_middleware
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 
+from tasks.callbacks.settlement import Unauthenticated
 from tasks.errors import storable
-from tasks.exceptions import Conflict, FieldError, InvalidTask, KeyReused, TooLarge
+from tasks.exceptions import Conflict, FieldError, InvalidTask, KeyReused, StaleLease, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ UNKNOWN = "There is nothing here, or nothing that you may see."
 STATUS: list[tuple[type[Exception] | tuple[type[Exception], ...], int, str]] = [
     ((TooLarge, RequestDataTooBig), 413, "The request is too large."),
     (InvalidTask, 400, "The request is invalid; `errors` says where."),
-    (Conflict, 409, ""),
+    (Unauthenticated, 401, ""),
+    ((Conflict, StaleLease), 409, ""),
     (KeyReused, 422, ""),
     ((Http404, ObjectDoesNotExist), 404, UNKNOWN),
     (PermissionDenied, 403, ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tasks.api import documents, health, hub, queues, task, tasks, tokens
+from tasks.api import documents, health, hub, queues, receivers, task, tasks, tokens
 
 app_name = "api"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("api/v1/tasks/<uuid:id>/events", task.TaskHistory.as_view(), name="history"),
     path("api/v1/tasks/<uuid:id>/attempts", task.TaskAttempts.as_view(), name="attempts"),
     path("api/v1/tasks/<uuid:id>/logs", task.TaskLogs.as_view(), name="logs"),
+    path("api/v1/tasks/<uuid:id>/result", receivers.TaskResult.as_view(), name="result"),
+    path("api/v1/tasks/<uuid:id>/progress", receivers.TaskProgress.as_view(), name="progress"),
     *(path(f"api/v1/tasks/<uuid:id>/{verb}", view.as_view(), name=verb) for verb, view in task.ACTIONS.items()),
     path("api/v1/queue/status", queues.QueueStatus.as_view(), name="queue-status"),
     path("api/v1/queue/tasks", queues.ActiveTasks.as_view(), name="active"),

@@ -37,8 +37,8 @@ def settle(task_id: uuid.UUID, token: str, *, result: Any = None, error: dict[st
     task = Task.objects.select_for_update().get(pk=task_id)
     reported = {"error": error} if error else {"result": result}
     if is_token_of(token, task.pk, task.lease):
-        (task,) = lifecycle.record([_outcome(task, result, error, reported)], RECEIVER)
-        return task
+        lifecycle.record([_outcome(task, result, error, reported)], RECEIVER)
+        return Task.objects.get(pk=task.pk)
     attempt = _attempt_of(task, token)
     if (attempt.response or {}).get("reported") != reported:
         raise StaleLease("This attempt has ended already.")
@@ -53,8 +53,8 @@ def report(task_id: uuid.UUID, token: str, percent: float | None, message: str) 
         _attempt_of(task, token)
         raise StaleLease("This attempt has ended already.")
     assert task.lease is not None
-    (task,) = lifecycle.report([Progress(task.pk, task.lease, percent, message)], RECEIVER)
-    return task
+    lifecycle.report([Progress(task.pk, task.lease, percent, message)], RECEIVER)
+    return Task.objects.get(pk=task.pk)
 
 
 def end_overdue() -> int:
@@ -66,9 +66,7 @@ def end_overdue() -> int:
 def _overdue(task: Task) -> Outcome:
     detail = "The receiver accepted the task and did not report a result by its deadline."
     assert task.lease is not None
-    return Outcome(
-        task.pk, task.lease, Actions.FAIL, error=errors.describe(task.name, "DeadlineExceeded", detail)
-    )
+    return Outcome(task.pk, task.lease, Actions.FAIL, error=errors.describe(task.name, "DeadlineExceeded", detail))
 
 
 def _outcome(task: Task, result: Any, error: dict[str, str] | None, reported: dict[str, Any]) -> Outcome:
