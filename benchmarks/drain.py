@@ -52,7 +52,7 @@ def main() -> None:
 def report(rates: dict[str, list[float]]) -> None:
     celery_rate, huey_rate = (statistics.median(rates[name]) for name in ("Celery, events", "Huey"))
     print(f"\n{TASKS:,} tasks, 2 worker processes, median of {ROUNDS}\n")
-    print(f"{'':<22} {'tasks/s':>9} {'lowest':>9} {'highest':>9} {'× Celery':>9} {'× Huey':>8}")
+    print(f"{'':<22} {'tasks/s':>9} {'lowest':>9} {'highest':>9} {'/ Celery':>9} {'/ Huey':>8}")
     for name, values in rates.items():
         rate = statistics.median(values)
         print(
@@ -106,10 +106,12 @@ def taskhub(database_url: str) -> Callable[[str], contextlib.AbstractContextMana
             _run([*manage, "migrate", "-v0"], environment)
             _run([*manage, "flush", "--no-input", "-v0"], environment)
             token = _run([*manage, "token", "benchmark", "--create"], environment).split()[-1]
-            _run([*manage, "shell", "-v0", "-c", f"from benchmarks.drain import backlog; backlog({TASKS})"], environment)
-            with process([*manage, "hub", "--port", str(port)], environment, f"{home}/log"):
-                with process([PYTHON, "-m", "benchmarks.follow", str(port), token], environment):
-                    yield
+            _run(
+                [*manage, "shell", "-v0", "-c", f"from benchmarks.drain import backlog; backlog({TASKS})"], environment
+            )
+            hub = process([*manage, "hub", "--port", str(port)], environment, f"{home}/log")
+            with hub, process([PYTHON, "-m", "benchmarks.follow", str(port), token], environment):
+                yield
 
     return contender
 
@@ -136,7 +138,16 @@ def celery(redis_url: str) -> Iterator[None]:
 def huey(redis_url: str) -> Iterator[None]:
     environment = {REDIS_VARIABLE: redis_url}
     _run([PYTHON, "-m", "benchmarks.contenders.huey_app", "enqueue", str(TASKS)], environment)
-    consumer = [PYTHON, "-m", "huey.bin.huey_consumer", "benchmarks.contenders.huey_app.huey", "-w", "2", "-k", "process"]
+    consumer = [
+        PYTHON,
+        "-m",
+        "huey.bin.huey_consumer",
+        "benchmarks.contenders.huey_app.huey",
+        "-w",
+        "2",
+        "-k",
+        "process",
+    ]
     with process([*consumer, "-q"], environment):
         yield
 
@@ -152,7 +163,9 @@ def django_q(redis_url: str) -> Iterator[None]:
         }
         django = [PYTHON, "-m", "django"]
         _run([*django, "migrate", "-v0"], environment)
-        enqueue = "from django_q.tasks import async_task; [async_task('benchmarks.contenders.increment') for _ in range({})]"
+        enqueue = (
+            "from django_q.tasks import async_task; [async_task('benchmarks.contenders.increment') for _ in range({})]"
+        )
         _run([*django, "shell", "-v0", "-c", enqueue.format(TASKS)], environment)
         with process([*django, "qcluster"], environment):
             yield

@@ -1,4 +1,4 @@
-"""A stream client that reads every event of the hub on PORT and keeps none: `python -m benchmarks.follow PORT TOKEN`."""
+"""A stream client that reads every event of a hub and keeps none: `python -m benchmarks.follow PORT TOKEN`."""
 
 from __future__ import annotations
 

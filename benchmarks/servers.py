@@ -60,10 +60,8 @@ def process(command: list[str], environment: dict[str, str], log: str = os.devnu
         yield started
     finally:
         started.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             started.wait(15)
-        except subprocess.TimeoutExpired:
-            pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(started.pid, 9)
         started.wait(5)

@@ -221,4 +221,6 @@ def _request(task: Task, action: Actions) -> Change:
     """Keep the wish until the attempt ends or its handler reaches a checkpoint. A cancel replaces a pause."""
     if task.requested == A.CANCEL or task.requested == action:
         raise Conflict(f"A {task.requested} of this task has been requested already.")
-    return Change(task.status, fields={"requested": str(action)}, message=f"{action} requested", data={"requested": str(action)})
+    return Change(
+        task.status, fields={"requested": str(action)}, message=f"{action} requested", data={"requested": str(action)}
+    )

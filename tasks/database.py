@@ -51,7 +51,7 @@ def transactional(write: Callable[P, R]) -> Callable[P, R]:
             except OperationalError as error:
                 if not (left and is_conflict(error)):
                     raise
-                time.sleep(random.uniform(0, 0.05))
+                time.sleep(random.uniform(0, 0.05))  # noqa: S311 - so that two victims don't meet again
         raise AssertionError("unreachable")
 
     return run

@@ -18,7 +18,6 @@ from tasks.models import QueueCount, Task, TaskEvent
 from tasks.signals import task_changed
 
 
-
 def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEvent:
     """The log row for `task` as it is now."""
     return TaskEvent(

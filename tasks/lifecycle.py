@@ -47,9 +47,7 @@ def create(tasks: Sequence[Task], actor: str = HUB) -> None:
 
 
 @transactional
-def claim(
-    candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Task]], list[Task]] = list
-) -> list[Task]:
+def claim(candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Task]], list[Task]] = list) -> list[Task]:
     """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease."""
     tasks = choose(list(candidates.select_for_update(skip_locked=True)))
     now, lease = database_now(), uuid7()
@@ -107,7 +105,7 @@ def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> b
 
 @transactional
 def rescue(tasks: QuerySet[Task], charged: bool, detail: str = "The worker is gone.") -> list[Task]:
-    """Take tasks that are being processed from a worker that is lost for good. Charged, it counts as a crash of theirs."""
+    """Take tasks that are being processed from a worker that is lost. Charged, it counts as a crash of theirs."""
     rescued, now = _lock(tasks.processing()), database_now()
     lost = [Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task, detail)) for task in rescued]
     ends = zip(rescued, lost, strict=True)
@@ -185,7 +183,16 @@ def _operate(task_id: uuid.UUID, decide: Callable[[Task, dt.datetime], Change], 
 
 
 # What no change depends on, and may be large.
-UNREAD = ("payload", "tags", "callback_url", "callback_method", "callback_headers", "state", "result", "progress_message")
+UNREAD = (
+    "payload",
+    "tags",
+    "callback_url",
+    "callback_method",
+    "callback_headers",
+    "state",
+    "result",
+    "progress_message",
+)
 
 
 def _lock(tasks: QuerySet[Task]) -> list[Task]:

@@ -1,6 +1,6 @@
 """When a failed attempt is tried again. Pure arithmetic, published as a formula so that it can be checked by hand.
 
-    wait before try n+1 = min(max_delay, delay * factor ** (n - 1)) * U(1 - jitter, 1)
+wait before try n+1 = min(max_delay, delay * factor ** (n - 1)) * U(1 - jitter, 1)
 """
 
 from __future__ import annotations

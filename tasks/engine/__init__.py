@@ -1,12 +1,12 @@
 """How a task reaches a worker and comes back. A file imports only from lines above it:
 
-    lifeline                      the supervisor's word to its children; no Django
-    context · deadline · attempt  one try of one Python handler
-    session                       who this worker is, and its lease
-    claim · desk                  what it takes, and what it holds
-    pulse                         the thread that keeps the lease and watches the clock
-    sweeps                        what any worker does for all
-    plain · loop                  the two kinds of worker
-    runner · broker               the ticket from django-q2
-    supervisor                    what `manage.py hub` runs
+lifeline                      the supervisor's word to its children; no Django
+context · deadline · attempt  one try of one Python handler
+session                       who this worker is, and its lease
+claim · desk                  what it takes, and what it holds
+pulse                         the thread that keeps the lease and watches the clock
+sweeps                        what any worker does for all
+plain · loop                  the two kinds of worker
+runner · broker               the ticket from django-q2
+supervisor                    what `manage.py hub` runs
 """

@@ -67,7 +67,7 @@ class Context:
         self.forced = False  # whether it is to end even without a checkpoint
 
     def progress(self, percent: float, message: str = "") -> None:
-        """Show how far the work is: `percent` of 0 to 100 (others are cut to that), and a word of up to 500 characters."""
+        """Show how far the work is: `percent`, 0 to 100 (others are cut to that), and a word, up to 500 characters."""
         number = float(percent)
         if math.isnan(number):
             raise ValueError("progress cannot be NaN")
@@ -151,5 +151,3 @@ class TaskLogHandler(logging.Handler):
                 context.log(self.format(record), record.levelname)
             except Exception:
                 self.handleError(record)
-
-

@@ -70,7 +70,9 @@ class Session:
         """Push the lease forward by one UPDATE. A session that was declared lost stays so."""
         began = time.monotonic()
         now = database_now()
-        idle_since = {} if self.is_idle == bool(self.worker.idle_since) else {"idle_since": now if self.is_idle else None}
+        idle_since = (
+            {} if self.is_idle == bool(self.worker.idle_since) else {"idle_since": now if self.is_idle else None}
+        )
         renewed = live().filter(pk=self.worker.pk).update(heartbeat_at=now, expires_at=now + lease(), **idle_since)
         self.worker.idle_since = idle_since.get("idle_since", self.worker.idle_since)
         if renewed:

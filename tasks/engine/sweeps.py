@@ -55,7 +55,7 @@ class Sweeper(threading.Thread):
 
     def run(self) -> None:
         pause = min(PAUSE, settings.TASKHUB_HEARTBEAT_S / 4)
-        while not self._finished.wait(pause * random.uniform(0.8, 1.2)):
+        while not self._finished.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311 - so that workers don't sweep in step
             self.round()
         connection.close()
 
@@ -95,12 +95,17 @@ class LeaseWatch:
         self._looked = now
         if self._quiet_until and now < self._quiet_until:
             return 0
-        return sum(rescue(worker, "The worker stopped renewing its lease.", now) for worker in live().filter(expires_at__lt=now))
+        return sum(
+            rescue(worker, "The worker stopped renewing its lease.", now)
+            for worker in live().filter(expires_at__lt=now)
+        )
 
 
 def rescue_dead() -> int:
     """The workers of this machine whose process is gone need no lease to run out."""
-    return sum(rescue(worker, "The worker's process died.") for worker in live().filter(machine=machine()) if is_dead(worker))
+    return sum(
+        rescue(worker, "The worker's process died.") for worker in live().filter(machine=machine()) if is_dead(worker)
+    )
 
 
 @transactional

@@ -141,7 +141,8 @@ class Task(models.Model):
                 name="task_ready_while_waiting", condition=Q(ready=False) | Q(status__in=sorted(WAITING))
             ),
             models.CheckConstraint(
-                name="task_requested_while_processing", condition=Q(requested__isnull=True) | Q(status=States.PROCESSING)
+                name="task_requested_while_processing",
+                condition=Q(requested__isnull=True) | Q(status=States.PROCESSING),
             ),
         ]
 
