@@ -1,0 +1,115 @@
+"""Who wants which event. By the index an event costs as much as it has receivers, whoever else listens. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from django.db.models import Q
+
+from realtime.messages import EVERY, Key
+from realtime.ring import Entry
+from tasks.cursor import Cursor
+
+FIELDS = {"task_id": "task_id", "queue": "queue", "pipeline_id": "data__pipeline_id"}  # of a row of the log
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One key of one connection, with its filters.
+
+    `owner_id` narrows it to that user's tasks; it is None for who sees everybody's, and for a single task, which
+    was allowed when it was subscribed to and belongs to `single_owner_id`. `start` is the position that the client
+    has reached already, `version` what its snapshot of a single task holds, and `log_seq` the last line of the log
+    that was written before.
+    """
+
+    key: Key
+    events: frozenset[str] | None = None
+    statuses: frozenset[str] | None = None
+    owner_id: int | None = None
+    single_owner_id: int | None = None
+    start: Cursor | None = None
+    version: int = 0
+    log_seq: int = 0
+
+    @property
+    def is_single(self) -> bool:
+        return self.key.name != "queue" and self.key.value != EVERY
+
+    def takes(self, type: str) -> bool:
+        return self.events is None or type in self.events
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether it passes the filters. That the key fits is the index's to know."""
+        return (
+            (self.events is None or entry.type in self.events)
+            and (self.statuses is None or entry.status in self.statuses)
+            and entry.version > self.version
+        )
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether it wants an event that it has not been sent: for replays, which don't come by the index."""
+        return self._fits(entry) and self.wants(entry) and not (self.start and self.start.has(entry.id))
+
+    def _fits(self, entry: Entry) -> bool:
+        name, value = self.key
+        if (name == "pipeline_id") != (entry.pipeline_id is not None):
+            return False
+        return value in (EVERY, getattr(entry, name)) and self.owner_id in (None, entry.owner_id)
+
+    def where(self) -> Q:
+        """The same condition for the database."""
+        where = Q() if self.key.value == EVERY else Q(**{FIELDS[self.key.name]: self.key.value})
+        if self.owner_id is not None:
+            where &= Q(owner_id=self.owner_id)
+        if self.events is not None:
+            where &= Q(type__in=self.events)
+        if self.statuses is not None:
+            where &= Q(status__in=self.statuses)
+        return where
+
+
+class Receiver(Protocol):
+    def deliver(self, entry: Entry) -> None: ...
+
+
+Address = tuple[Key, int | None]
+
+
+class Index:
+    """Finds the receivers of an event by its task, its queue and its owner."""
+
+    def __init__(self) -> None:
+        self._buckets: defaultdict[Address, dict[Receiver, Subscription]] = defaultdict(dict)
+
+    def add(self, receiver: Receiver, subscription: Subscription) -> None:
+        self._buckets[subscription.key, subscription.owner_id][receiver] = subscription
+
+    def remove(self, receiver: Receiver, subscription: Subscription) -> None:
+        address = subscription.key, subscription.owner_id
+        if bucket := self._buckets.get(address):
+            bucket.pop(receiver, None)
+            if not bucket:
+                del self._buckets[address]
+
+    def receivers(self, entry: Entry) -> set[Receiver]:
+        """Each once, however many of its subscriptions want the event."""
+        return {receiver for receiver, subscription in self._candidates(entry) if subscription.wants(entry)}
+
+    def _candidates(self, entry: Entry) -> Iterator[tuple[Receiver, Subscription]]:
+        for address in _addresses(entry):
+            if bucket := self._buckets.get(address):
+                yield from bucket.items()
+
+
+def _addresses(entry: Entry) -> list[Address]:
+    """All the subscriptions that there can be to it, by those who see everything and by its owner."""
+    if entry.pipeline_id is not None:
+        named = [("pipeline_id", entry.pipeline_id)]
+    else:
+        named = [("task_id", entry.task_id or ""), ("queue", entry.queue)]
+    owners = (None,) if entry.owner_id is None else (None, entry.owner_id)
+    return [(Key(name, value), owner) for name, own in named for value in (own, EVERY) for owner in owners]
