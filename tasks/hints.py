@@ -258,7 +258,10 @@ class RedisBackend:
 
     def __init__(self) -> None:
         self._client = redis_client()  # it connects when it is used, and again in a forked child
-        self.send = Coalesced(lambda: self._client.publish(CHANNEL, b""))
+        self.send = Coalesced(self._publish)
+
+    def _publish(self) -> None:
+        self._client.publish(CHANNEL, b"")
 
 
 def redis_client() -> redis.Redis:
