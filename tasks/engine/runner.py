@@ -27,6 +27,7 @@ from tasks.models import Worker
 logger = logging.getLogger(__name__)
 
 R = Worker.Roles
+OURS = ("tasks.", "realtime.")  # our own loggers, which have levels of their own
 
 
 def run() -> None:
@@ -54,9 +55,18 @@ def prepare() -> None:
     """Make this fresh process fit for long work."""
     die_with_parent()
     lifeline.watch()
-    logging.getLogger().addHandler(TaskLogHandler())
+    keep_logs()
     for alias in connections:
         connections.settings[alias]["CONN_MAX_AGE"] = None  # a worker keeps its connections
+
+
+def keep_logs() -> None:
+    """Tasks keep what their handlers log from INFO on, while the console stays as quiet as it was."""
+    root = logging.getLogger()
+    quiet, root.level = root.level, min(root.level, logging.INFO)
+    for handler in root.handlers:
+        handler.addFilter(lambda record: record.levelno >= quiet or record.name.startswith(OURS))
+    root.addHandler(TaskLogHandler())
 
 
 def work(role: Role) -> None:
