@@ -20,8 +20,8 @@ from django.contrib import auth
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from tasks.database import database_now
-from tasks.models import StreamTicket, Token
+from tasks.database import database_now, transactional
+from tasks.models import Marker, StreamTicket, Token
 from tasks.models.tasks import TaskQuerySet
 from tasks.states import Actions
 
@@ -91,6 +91,12 @@ class Principal:
 
 def session_principal(user: Any, session_key: str) -> Principal:
     return Principal(user, session_key=session_key or "")
+
+
+def principal_of_session(session_key: str) -> Principal | None:
+    """Whoever is signed in there; None for a session that has ended or is nobody's."""
+    user = _session_user(session_key)
+    return session_principal(user, session_key) if user.is_authenticated and user.is_active else None
 
 
 def still_valid(principal: Principal) -> Principal | None:
@@ -193,3 +199,56 @@ def redeem_ticket(raw: str) -> Principal | None:
         return None
     scopes = frozenset(ticket.scopes) if ticket.token else None
     return still_valid(Principal(ticket.user, scopes, ticket.token, ticket.session_key))
+
+
+# -- the first user ------------------------------------------------------------------------------------------------
+
+ADMIN = "admin"
+ADMIN_TOKEN = "TASKHUB_ADMIN_TOKEN"  # noqa: S105 - the name of what the environment gave
+ADMIN_PASSWORD = "admin_password"  # noqa: S105 - the marker that says which one the environment gave
+
+
+def bootstrap() -> Any:
+    """Bring the user `admin` in line with `TASKHUB_ADMIN_PASSWORD` and `TASKHUB_ADMIN_TOKEN`, at every start.
+
+    What these said before ends when they say something else or nothing. Returns the user; None where there is none,
+    which is in production without either of the two.
+    """
+    return keep_admin(create=settings.DEVELOPMENT)
+
+
+@transactional
+def keep_admin(*, create: bool = False) -> Any:
+    given = bool(settings.TASKHUB_ADMIN_PASSWORD or settings.TASKHUB_ADMIN_TOKEN)
+    users = auth.get_user_model().objects
+    admin = users.filter(username=ADMIN).first() or (users.create_superuser(ADMIN) if create or given else None)
+    if admin is None:
+        return None
+    if given and not admin.is_superuser:
+        admin.is_superuser = admin.is_staff = True
+        admin.save(update_fields=["is_superuser", "is_staff"])
+    _keep_password(admin, settings.TASKHUB_ADMIN_PASSWORD)
+    _keep_admin_token(admin, settings.TASKHUB_ADMIN_TOKEN)
+    return admin
+
+
+def _keep_password(admin: Any, password: str) -> None:
+    marker = Marker.objects.filter(name=ADMIN_PASSWORD).first()
+    if password:
+        if not admin.check_password(password):
+            admin.set_password(password)
+            admin.save(update_fields=["password"])
+        Marker.objects.update_or_create(name=ADMIN_PASSWORD, defaults={"value": {"hash": admin.password}})
+    elif marker:
+        if marker.value["hash"] == admin.password:  # nobody has chosen another since
+            admin.set_unusable_password()
+            admin.save(update_fields=["password"])
+        marker.delete()
+
+
+def _keep_admin_token(admin: Any, raw: str) -> None:
+    given = Token.objects.filter(user=admin, name=ADMIN_TOKEN)
+    revoke(given.exclude(digest=digest(raw)))
+    if raw and not given.filter(digest=digest(raw), revoked_at=None).exists():
+        values = {"user": admin, "name": ADMIN_TOKEN, "prefix": raw[:4], "scopes": [Scopes.ADMIN], "revoked_at": None}
+        Token.objects.update_or_create(digest=digest(raw), defaults=values)

@@ -1,6 +1,7 @@
 """Start-up: find the handlers, connect the receivers, register the system checks."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class TasksConfig(AppConfig):
@@ -9,7 +10,8 @@ class TasksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from tasks import checks, receivers, registry  # noqa: F401
+        from tasks import checks, groups, receivers, registry  # noqa: F401
 
         registry.autodiscover()
         checks.register_all()
+        post_migrate.connect(groups.prepare, sender=self, dispatch_uid="tasks.groups")
