@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps as installed
 from django.contrib.auth.models import Group, Permission
 
 from tasks import access
@@ -20,8 +21,8 @@ GROUPS: dict[str, set[str] | None] = {
 }
 
 
-def prepare(apps: Any, **_: Any) -> None:
-    """After each migration: the groups, and the user `admin` if the environment speaks of it."""
+def prepare(apps: Any = installed, **_: Any) -> None:
+    """After each migration (and `flush`, which names no apps): the groups, and the environment's user `admin`."""
     try:
         apps.get_model("tasks", "Token")
     except LookupError:  # migrated to before our tables

@@ -63,17 +63,19 @@ async function renew() {
 function renewRegion(fresh) {
   const region = page.querySelector(`[data-region=${fresh.dataset.region}]`);
   if (region.innerHTML === fresh.innerHTML || region.querySelector("[aria-busy=true]")) return;
-  if (fresh.querySelector(":scope > [data-key]")) addMissing(region, fresh);
+  if (fresh.querySelector(":scope > [data-key]")) renewList(region, fresh);
   else region.replaceChildren(...fresh.childNodes);
 }
 
-/** The newest is first, and what is there stays: open details, a selection. */
-function addMissing(region, fresh) {
-  const keyOf = (child) => Number(child.dataset.key);
-  const known = new Set([...region.children].map(keyOf));
-  for (const child of [...fresh.children].filter((child) => !known.has(keyOf(child)))) {
-    region.insertBefore(child, [...region.children].find((other) => keyOf(other) < keyOf(child)) ?? null);
-    flash(child, "arrived");
+/** The newest is first. What has not changed stays as it is: open details, a selection. */
+function renewList(list, fresh) {
+  const keyOf = (item) => Number(item.dataset.key);
+  for (const item of [...fresh.children]) {
+    const present = [...list.children].find((other) => keyOf(other) === keyOf(item));
+    if (present && present.dataset.outcome === item.dataset.outcome) continue;
+    if (present) present.replaceWith(item);
+    else list.insertBefore(item, [...list.children].find((other) => keyOf(other) < keyOf(item)) ?? null);
+    flash(item, "arrived");
   }
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
+from django.conf import settings
 
-from tasks import registry
+from tasks import registry, welcome
 from tasks.access import Principal
 from tasks.models import Task
 from tasks.registry import Handler
@@ -35,6 +37,21 @@ def handlers() -> list[dict[str, Any]]:
         }
         for handler in registry.handlers()
     ]
+
+
+def first_task() -> dict[str, Any] | None:
+    """What an empty hub suggests to submit, and where the token for it is; None when there are no handlers."""
+    suggested = welcome.example()
+    for handler in registry.handlers():
+        if handler.name == suggested:
+            return {"body": {"name": handler.name, "payload": example(handler)}, "token": _token()}
+    return None
+
+
+def _token() -> str:
+    """For a shell. In development `make run` keeps one in a file."""
+    path = settings.DATA / "token"
+    return f"$(cat {shlex.quote(welcome.shown(path))})" if settings.DEVELOPMENT else "$TASKHUB_TOKEN"
 
 
 BLANKS: dict[type, Any] = {

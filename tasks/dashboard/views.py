@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
@@ -59,10 +58,17 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
 
 @for_readers
 def dashboard(request: HttpRequest, reader: Principal) -> HttpResponse:
-    context = {"reader": reader, "section": "tasks", "cursor": cursor.head(), "list": listing(request, reader)}
+    context = {
+        "reader": reader,
+        "section": "tasks",
+        "cursor": cursor.head(),
+        "list": listing(request, reader),
+        "may_submit": reader.may("submit_tasks"),
+        "first": offers.first_task() if reader.may("submit_tasks") else None,
+    }
     if is_part(request):
-        return render(request, "dashboard/_list.html", context | _first_steps(reader))
-    return render(request, "dashboard/list.html", context | _first_steps(reader) | _totals(reader))
+        return render(request, "dashboard/_list.html", context)
+    return render(request, "dashboard/list.html", context | _totals(reader) | {"handlers": offers.handlers()})
 
 
 @for_readers
@@ -87,7 +93,7 @@ def task(request: HttpRequest, reader: Principal, id: uuid.UUID) -> HttpResponse
         "task": shown,
         "events": history.order_by("-version")[:LATEST],
         "attempts": shown.attempts.order_by("-number")[:LATEST],
-        "logs": reversed(shown.logs.order_by("-seq")[:LATEST]),
+        "logs": list(shown.logs.order_by("-seq")[:LATEST])[::-1],
     }
     return render(request, "dashboard/_task.html" if is_part(request) else "dashboard/task.html", context)
 
@@ -98,13 +104,3 @@ def _totals(reader: Principal) -> dict[str, Any]:
         return {}
     hub = counts.queue_status()
     return {"totals": hub, "queues": [queue["name"] for queue in hub["queues"]]}
-
-
-def _first_steps(reader: Principal) -> dict[str, Any]:
-    handlers = offers.handlers() if reader.may("submit_tasks") else []
-    return {
-        "may_submit": reader.may("submit_tasks"),
-        "handlers": handlers,
-        "example": min(handlers, key=lambda handler: len(handler["example"]), default=None),
-        "base_url": settings.TASKHUB_BASE_URL,
-    }

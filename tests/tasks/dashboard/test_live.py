@@ -289,6 +289,7 @@ def test_a_task_is_followed_to_its_end(page, stream):
     lifecycle.report([Progress(task.pk, task.lease, 12, "page 1")], "w")
     stream.tell()
     expect(page.locator("[data-region=status]")).to_contain_text("Processing")
+    expect(page.locator(".attempt")).to_contain_text("Running")
     expect(page.locator("[data-region=progress]")).to_have_text(re.compile(r"12%\s+page 1"))
     expect(page.locator("[data-region=timeline] .event").first).to_contain_text("Started")
     stream.say("task_log", task_id=str(task.pk), seq=1, level="info", message=HOSTILE)
@@ -300,6 +301,7 @@ def test_a_task_is_followed_to_its_end(page, stream):
     expect(page.locator("[data-region=progress] progress")).to_have_attribute("value", "100")
     expect(page.locator("[data-region=timeline] .event")).to_have_count(3)
     expect(page.locator(".attempt")).to_have_count(1)
+    expect(page.locator(".attempt")).to_contain_text("Completed")
     assert stream.errors == []
 
 
