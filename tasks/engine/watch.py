@@ -18,6 +18,9 @@ from tasks.engine import progress, session
 
 logger = logging.getLogger(__name__)
 
+IDLE = 1.0  # seconds between two looks while there is no subject
+AFTER_ERROR = 10.0  # seconds after an error of our own, which will hardly have gone by itself
+
 
 class Subject(Protocol):
     """What is being watched just now. Its answer is an attribute, which the supervisor reads when it likes."""
@@ -57,15 +60,16 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while True:
             subject = self._subject
-            self._look_at(subject)
-            self._wake.wait(subject.each if subject else 1.0)
+            had_no_error = self._look_at(subject)
+            self._wake.wait((subject.each if subject else IDLE) if had_no_error else AFTER_ERROR)
             self._wake.clear()
 
-    def _look_at(self, subject: Subject | None) -> None:
+    def _look_at(self, subject: Subject | None) -> bool:
+        """Returns whether all went as it should; an outage is nothing unusual."""
         try:
             if not self.is_ready:
                 self.is_ready = self._prepare()
-                return
+                return True
             if not self._given_back.is_set():
                 release_the_dead()
                 self._given_back.set()
@@ -76,6 +80,8 @@ class Watch(threading.Thread):
             self._go_blind(subject, error)
         except Exception:
             logger.exception("The supervisor's look at the database failed; it tries again.")
+            return False
+        return True
 
     def _go_blind(self, subject: Subject | None, error: Exception) -> None:
         connection.close()

@@ -27,7 +27,7 @@ from tasks.welcome import welcome
 
 logger = logging.getLogger(__name__)
 
-UNDER_HUB = {"TASKHUB_UNDER_HUB": "1"}
+UNDER_HUB = {"TASKHUB_UNDER_HUB": "1"}  # /readyz waits for the first worker
 INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -49,7 +49,7 @@ class Command(BaseCommand):
         self._address = listening(host) if web else None
         supervisor = Supervisor(
             Watch(self._prepare),
-            web=web_server(self._address) if self._address else None,
+            web=web_server(self._address, with_workers=cluster) if self._address else None,
             cluster=cluster_of_workers() if cluster else None,
             sessions=settings.Q_CLUSTER["workers"],
             grace=settings.TASKHUB_SHUTDOWN_GRACE_S,
@@ -109,13 +109,13 @@ def listening(host: str) -> Address:
         sys.exit(f"taskhub: {error}")
 
 
-def web_server(address: Address) -> Child:
+def web_server(address: Address, with_workers: bool) -> Child:
     module, _, name = settings.ASGI_APPLICATION.rpartition(".")
     command = [
         sys.executable, "-m", "daphne", *address.options(), "--verbosity", "0",
         "--websocket_timeout", "-1", "--ping-interval", "20", "--ping-timeout", "30", f"{module}:{name}",
     ]  # fmt: skip
-    environment = UNDER_HUB | {"PYTHONPATH": str(settings.BASE_DIR)}
+    environment = {"PYTHONPATH": str(settings.BASE_DIR)} | (UNDER_HUB if with_workers else {})
     return Child("The web server", command, environment, address.descriptors())
 
 

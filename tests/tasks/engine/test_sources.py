@@ -52,7 +52,9 @@ def test_other_files_are_none(folder):
     assert not watched.have_changed()
 
 
-@pytest.mark.parametrize("broken", ["def (", "x = '\0'", "\ud83d".encode("utf-8", "surrogatepass").decode("latin-1") + "("])
+@pytest.mark.parametrize(
+    "broken", ["def (", "x = '\0'", "\ud83d".encode("utf-8", "surrogatepass").decode("latin-1") + "("]
+)
 def test_what_cannot_be_compiled_is_said_and_waited_for(folder, broken, caplog):
     watched = Sources([folder])
     write(folder / "app" / "handlers.py", broken)

@@ -1,0 +1,34 @@
+"""Real processes, as tests look at them: which there are, and waiting until something is true of them."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+PATIENCE = 60.0  # seconds; reached only when something is broken
+
+
+def until(condition: Callable[[], T], what: str = "", patience: float = PATIENCE) -> T:
+    """The first true value of `condition`. Fails, saying `what` was waited for, when none comes."""
+    end = time.monotonic() + patience
+    while not (value := condition()):
+        assert time.monotonic() < end, f"waited in vain: {what or condition}"
+        time.sleep(0.05)
+    return value
+
+
+def alive(*pids: int) -> set[int]:
+    """Those that run; a zombie runs no more, whoever may have to collect it."""
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    running = {int(pid) for pid, stat in map(str.split, listing.splitlines()) if not stat.startswith("Z")}
+    return running & set(pids)
+
+
+def marked(mark: str) -> dict[int, str]:
+    """All that runs with `mark` in its environment, by process id."""
+    listing = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = (line.strip().partition(" ") for line in listing.splitlines() if mark in line)
+    return {int(pid): command for pid, _, command in rows if alive(int(pid))}
