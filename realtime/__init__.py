@@ -8,5 +8,5 @@ It uses `tasks`; `tasks` never uses it. Read it in this order; a file imports on
     persistence · database · pressure · auth · snapshots         what a socket asks of the world around it
     feed · replays · connection                                  from the log to one socket
     counts · loglines · vigil · wakeups · switchboard            what works for all sockets of a process
-    consumers · routing · receivers · shutdown                   the doors
+    consumers · routing · receivers · shutdown · checks          the doors
 """

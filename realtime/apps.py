@@ -1,4 +1,4 @@
-"""Start-up: connect the receivers."""
+"""Start-up: connect the receivers, register the system checks."""
 
 from django.apps import AppConfig
 
@@ -7,4 +7,6 @@ class RealtimeConfig(AppConfig):
     name = "realtime"
 
     def ready(self) -> None:
-        from realtime import receivers  # noqa: F401
+        from realtime import checks, receivers  # noqa: F401
+
+        checks.register_all()
