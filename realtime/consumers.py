@@ -20,6 +20,7 @@ from realtime.messages import Authenticate, InvalidFrame, Key, Ping, Request, Su
 from realtime.persistence import OUTAGES
 from realtime.pressure import brake
 from realtime.subscriptions import Subscription
+from tasks import cursor
 from tasks.access import Principal
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Socket(AsyncConsumer):
 
     channel_layer_alias = NO_LAYER
     key_of: Callable[..., Key] | None = None
+    has_no_snapshot = False
 
     def __init__(self) -> None:
         self._rate = Rate()
@@ -50,6 +52,7 @@ class Socket(AsyncConsumer):
         self._sender: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._opened_at: str | None = None  # a cursor
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without Channels' detour through a thread for each message: no handler touches the ORM in the loop."""
@@ -65,6 +68,7 @@ class Socket(AsyncConsumer):
 
     async def websocket_connect(self, _: dict[str, Any]) -> None:
         """Accept in any case: a socket that was never open cannot be closed with a code."""
+        self._opened_at = await self._position()
         await self.send({"type": "websocket.accept"})
         try:
             principal = await in_database(auth.of_handshake, self.scope)
@@ -124,8 +128,18 @@ class Socket(AsyncConsumer):
         await board.feed.ready()
         if self.key_of is not None:
             key = self.key_of(**self.scope["url_route"]["kwargs"])
-            connection.subscribe(Order(Subscription(key), self._since(), is_path=True))
+            connection.subscribe(Order(Subscription(key), self._since() or self._opened_at, is_path=True))
         self._sender = asyncio.create_task(self._send_all(connection))
+
+    async def _position(self) -> str | None:
+        """Where a stream without a snapshot begins: before the client can know that it is connected, so that what it
+        does next is in the stream, however long it takes to let it in."""
+        if not self.has_no_snapshot or self._since():
+            return None
+        try:
+            return str(await in_database(cursor.head))
+        except OUTAGES:
+            return None  # what comes next needs the database too, and says so
 
     def _since(self) -> str | None:
         given = parse_qs(self.scope["query_string"].decode("latin1")).get("since")
@@ -199,6 +213,8 @@ class Stream(Socket):
 
 class TasksStream(Socket):
     """`/tasks/stream`: all tasks that the user may see."""
+
+    has_no_snapshot = True
 
     @staticmethod
     def key_of() -> Key:
