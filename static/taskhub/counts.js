@@ -9,11 +9,12 @@ export function showCounts({ total_tasks, workers_online, by_status, queues }) {
     shown.textContent = number.format(count);
     shown.parentElement.toggleAttribute("data-none", count === 0 && name !== "total");
   }
-  offerQueues(queues.map((queue) => queue.name));
+  queues.forEach(offerQueue);
 }
 
-function offerQueues(names) {
+function offerQueue({ name, paused }) {
   const select = document.getElementById("queue");
-  const offered = new Set([...select.options].map((option) => option.value));
-  for (const name of names.filter((name) => !offered.has(name))) select.append(new Option(name, name));
+  const option = [...select.options].find((offered) => offered.value === name) ?? new Option(name, name);
+  option.text = paused ? `${name} (paused)` : name;
+  if (!option.parentElement) select.append(option);
 }

@@ -9,6 +9,7 @@ import { TaskStream } from "./stream.js";
 import { keepTimes, refreshTimes, setServerTime } from "./time.js";
 
 const LOOK_MS = 150;
+const REASON_MS = 10_000; // why a task waits changes without any event of its own
 const page = document.getElementById("task");
 const { id, cursor } = page.dataset;
 const stream = new TaskStream(`/api/v1/tasks/${id}/stream`, { since: cursor || null });
@@ -85,6 +86,8 @@ stream.on("task_log", showLog);
 stream.on("hello", ({ timestamp }) => setServerTime(timestamp));
 stream.on("resync", renew);
 document.addEventListener("task-acted", look);
+
+setInterval(() => document.visibilityState === "visible" && page.querySelector(".reason") && look(), REASON_MS);
 
 setServerTime(document.body.dataset.now);
 showConnection(stream);

@@ -3,6 +3,7 @@
 moments                     times in words; pure
 offers                      what a reader may do: buttons, handlers to choose from
 listing                     which tasks the list shows
+waiting                     why a task has not started
 views · signin · policy     the pages, signing in, what browsers may load
 urls                        their addresses
 """

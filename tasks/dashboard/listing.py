@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 from django.http import HttpRequest
+from rest_framework.request import Request
 
 from tasks.access import Principal
 from tasks.api.pages import Cut, cut, link, position_of
@@ -48,7 +49,8 @@ def listing(request: HttpRequest, reader: Principal) -> Listing:
     query = query_of(request)
     page, complete = _find(reader, query)
     looked_at = None if complete else WINDOW
-    return Listing(query, page.rows, link(request, page.previous), link(request, page.next), looked_at)
+    newer, older = (link(Request(request), position) for position in (page.previous, page.next))
+    return Listing(query, page.rows, newer, older, looked_at)
 
 
 def rows(request: HttpRequest, reader: Principal, ids: Collection[uuid.UUID]) -> list[Task]:

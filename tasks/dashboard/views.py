@@ -17,7 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from tasks import counts, cursor
 from tasks.access import Principal, session_principal
-from tasks.dashboard import offers
+from tasks.dashboard import offers, waiting
 from tasks.dashboard.listing import ROWS, listing
 from tasks.dashboard.listing import rows as listed_rows
 from tasks.exceptions import InvalidTask
@@ -91,6 +91,7 @@ def task(request: HttpRequest, reader: Principal, id: uuid.UUID) -> HttpResponse
         "section": "task",
         "cursor": position,
         "task": shown,
+        "reason": waiting.reason(shown),
         "events": history.order_by("-version")[:LATEST],
         "attempts": shown.attempts.order_by("-number")[:LATEST],
         "logs": list(shown.logs.order_by("-seq")[:LATEST])[::-1],
@@ -103,4 +104,4 @@ def _totals(reader: Principal) -> dict[str, Any]:
     if not reader.may("view_queues"):
         return {}
     hub = counts.queue_status()
-    return {"totals": hub, "queues": [queue["name"] for queue in hub["queues"]]}
+    return {"totals": hub, "queue_names": [queue["name"] for queue in hub["queues"]]}
