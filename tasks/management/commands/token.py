@@ -28,8 +28,8 @@ class Command(BaseCommand):
             "--create", action="store_true", help="make the user, in the ready-made group that the scopes ask for"
         )
         parser.add_argument(
-            "--scope", action="append", choices=Scopes.values, metavar="S",
-            help=f"what it is for, once or more: {', '.join(Scopes.values)} (submit and read)",
+            "--scope", action="extend", nargs="+", choices=Scopes.values, metavar="S",
+            help=f"what it is for, one or more of {', '.join(Scopes.values)} (submit and read)",
         )  # fmt: skip
         parser.add_argument("--expires", type=float, metavar="DAYS", help="when it ends (never)")
 
