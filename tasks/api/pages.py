@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Q
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
@@ -125,7 +126,7 @@ def position_of(cursor: str | None, ordering: str) -> Position:
     return Position(ordering, direction, tuple(values))
 
 
-def link(request: Request, position: Position | None) -> str | None:
+def link(request: HttpRequest | Request, position: Position | None) -> str | None:
     """The address of the page at `position`, with all the other parameters of this one."""
     if position is None:
         return None

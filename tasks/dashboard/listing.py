@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import msgspec
 from django.http import HttpRequest
-from rest_framework.request import Request
 
 from tasks.access import Principal
 from tasks.api.pages import Cut, cut, link, position_of
@@ -49,7 +48,7 @@ def listing(request: HttpRequest, reader: Principal) -> Listing:
     query = query_of(request)
     page, complete = _find(reader, query)
     looked_at = None if complete else WINDOW
-    newer, older = (link(Request(request), position) for position in (page.previous, page.next))
+    newer, older = (link(request, position) for position in (page.previous, page.next))
     return Listing(query, page.rows, newer, older, looked_at)
 
 

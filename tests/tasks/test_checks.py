@@ -110,6 +110,7 @@ def test_machines_that_share_an_sqlite_file():
 @pytest.mark.django_db
 def test_the_database_is_looked_at_only_when_it_is_asked_for(django_assert_num_queries):
     Task.objects.filter(pk=make_task().pk).update(name="gone")
+    run_checks()  # Django looks once at what this database can do
     with django_assert_num_queries(0):
         assert found(run_checks) == []
     assert found(lambda: run_checks(databases=["default"])) == ["tasks.W003"]
