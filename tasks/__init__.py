@@ -2,12 +2,16 @@
 
 Read it in this order; a file imports only from lines above it:
 
-    exceptions · states · retry · errors · documents   pure: what can be said without a database
-    signals · database · models                        the tables
-    changes · events · lifecycle                       the verbs, and the log that they write
-    registry · callbacks · idempotency · submission    what may be submitted, and how
-    engine                                             how a task reaches a worker and comes back
-    api · dashboard · admin · management               the doors
+    exceptions · states · retry · errors · documents          pure: what can be said without a database
+    signals · database · models                               the tables
+    changes · events · lifecycle                              the verbs, and the log that they write
+    access · counts · cursor · dead_letters · hints · logs    questions to the tables, and who may ask them
+    masking · groups · queues · representation · signin       what goes out, and the hub's own verbs
+    registry · callbacks · idempotency · submission           what may be submitted, and how
+    receivers · engine                                        how a task reaches a worker and comes back
+    testing · welcome                                         for those who write handlers, and who start the hub
+    api · dashboard · admin · templatetags · management       the doors
+    checks                                                    what start-up looks at
 """
 
 from __future__ import annotations
