@@ -87,7 +87,7 @@ class MemoryCounter:
 class RedisCounter:
     SCRIPT = """
         local count = redis.call('INCR', KEYS[1])
-        if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+        if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
         return {count, redis.call('PTTL', KEYS[1])}
     """
     PATIENCE_S = 0.5
@@ -101,7 +101,7 @@ class RedisCounter:
 
     def hit(self, key: str) -> tuple[int, float]:
         try:
-            count, left_ms = self._script(keys=[f"taskhub:rate:{key}"], args=[WINDOW_S * 1000])
+            count, left_ms = self._script(keys=[f"taskhub:rate:{key}"], args=[round(WINDOW_S * 1000)])
         except redis.RedisError as error:
             log.warning("Redis is away, so that this process counts requests for itself: %s", error)
             return self._memory.hit(key)

@@ -41,6 +41,9 @@ ROUTES = {
     "POST api/v1/tasks/<uuid:id>/cancel": OPERATES_IT,
     "POST api/v1/tasks/<uuid:id>/pause": OPERATES_IT,
     "POST api/v1/tasks/<uuid:id>/resume": OPERATES_IT,
+    # A receiver's, with the token of the attempt as the only credential.
+    "POST api/v1/tasks/<uuid:id>/result": "401 401 401 401 401",
+    "POST api/v1/tasks/<uuid:id>/progress": "401 401 401 401 401",
     "GET api/v1/queue/status": SIGNED_IN,
     "GET api/v1/queue/tasks": SIGNED_IN,
     "GET api/v1/queues": SIGNED_IN,
