@@ -284,8 +284,8 @@ export class TaskStream {
   }
 
   /** What we asked for is gone. Our cursor leads nowhere any more; the server said where its replay starts. */
-  #startOver({ cursor, ...subscribed }) {
-    this.#cursor = cursor ?? this.#cursor;
+  #startOver({ cursor, results, ...subscribed }) {
+    this.#cursor = cursor;
     this.#resync(this.#emit({ ...subscribed, type: "resync", reason: "not_recovered" }));
   }
 
@@ -317,7 +317,8 @@ export class TaskStream {
     for (const event of page.results) {
       if (wanted.some((subscription) => matches(subscription, event))) this.#take(event);
     }
-    this.#cursor = page.cursor ?? this.#cursor;
+    if (page.recovered) this.#cursor = page.cursor;
+    else this.#startOver(page);
     this.#store();
     if (this.#state === "offline" && this.#retryTimer !== null) this.#connect();
     this.#report();
@@ -511,7 +512,7 @@ class Address {
     const url = new URL(`${this.#root}events`, this.#url);
     url.protocol = url.protocol.replace("ws", "http");
     url.searchParams.set("limit", POLL_LIMIT);
-    if (since) url.searchParams.set("since", since);
+    url.searchParams.set("since", since ?? "now");
     if (taskId) url.searchParams.set("task_id", taskId);
     return url.href;
   }

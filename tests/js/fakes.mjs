@@ -87,7 +87,11 @@ export class Http {
   };
 }
 
-export const page = (results, cursor) => ({ ok: true, status: 200, json: async () => ({ results, cursor }) });
+export const page = (results, cursor, recovered = true) => ({
+  ok: true,
+  status: 200,
+  json: async () => ({ results, cursor, recovered }),
+});
 
 export const refusal = (status, headers = {}) => ({ ok: false, status, headers: new Headers(headers) });
 

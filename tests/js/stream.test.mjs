@@ -434,7 +434,7 @@ test("an answer that arrives after the socket took over is ignored", async () =>
   await nextSocket(world);
   world.socket.hello();
   world.socket.say(updated(5));
-  answer({ results: [updated(1)], cursor: "c1" });
+  answer({ results: [updated(1)], cursor: "c1", recovered: true });
   await settle();
   assert.equal(world.stream.cursor, "c5");
   assert.deepEqual(ids(world), ["e5"]);
@@ -474,6 +474,22 @@ test("a poll that fails is offline; the first that works again tries the socket 
   await world.clock.advance(750); // the poller's first wait; the socket's third is longer
   assert.equal(world.sockets.length, 4);
   assert.deepEqual(world.states, ["offline", "polling"]);
+});
+
+test("a poll from a cursor that is gone is a resync, and goes on from the new one", async () => {
+  const world = await open("/api/v1/stream", { since: "ancient" });
+  world.http.answers.push(page([], "c7", false), page([], "c7"));
+  await block(world);
+  assert.deepEqual(world.frames.at(-1), { type: "resync", reason: "not_recovered", recovered: false });
+  await world.clock.advance(3000);
+  assert.equal(world.http.requests[1].url.searchParams.get("since"), "c7");
+});
+
+test("without a cursor polling starts now, not at the beginning of the log", async () => {
+  const world = await open();
+  world.http.always = page([], "c1");
+  await block(world);
+  assert.equal(world.http.requests[0].url.searchParams.get("since"), "now");
 });
 
 test("Retry-After is obeyed", async () => {
