@@ -26,10 +26,12 @@ def describe(name: str, type: str, detail: str, **more: Any) -> dict[str, Any]:
     return {"type": type, "detail": detail, "fingerprint": fingerprint(name, type, detail), **more}
 
 
-def of_exception(name: str, error: BaseException) -> dict[str, Any]:
-    """What handler `name` raised, with its traceback."""
-    lines = "".join(traceback.format_exception(error))
-    return describe(name, type(error).__qualname__, _text(error), traceback=storable(lines)[-TRACEBACK_LIMIT:])
+def of_exception(name: str, error: BaseException, without: str = "") -> dict[str, Any]:
+    """What handler `name` raised, with its traceback, less the frames of the file `without`."""
+    trace = traceback.TracebackException.from_exception(error)
+    trace.stack = traceback.StackSummary.from_list([frame for frame in trace.stack if frame.filename != without])
+    lines = storable("".join(trace.format()))
+    return describe(name, type(error).__qualname__, _text(error), traceback=lines[-TRACEBACK_LIMIT:])
 
 
 def _text(error: BaseException) -> str:

@@ -83,7 +83,7 @@ def _raised(task: Task, error: BaseException) -> Outcome:
     if isinstance(error, Snooze):
         return _outcome(task, A.SNOOZE, delay=min(max(float(error.seconds), 0), SNOOZE_LIMIT))
     permanent = isinstance(error, PermanentError | InvalidTask)
-    return _outcome(task, A.BURY if permanent else A.FAIL, error=errors.of_exception(task.name, error))
+    return _outcome(task, A.BURY if permanent else A.FAIL, error=_described(task, error))
 
 
 def _interrupted(task: Task, error: Interrupted) -> Outcome:
@@ -91,7 +91,12 @@ def _interrupted(task: Task, error: Interrupted) -> Outcome:
         return _outcome(task, A.RELEASE)
     detail = f"The deadline of {task.timeout:g} s passed."
     described = errors.describe(task.name, "DeadlineExceeded", detail)
-    return _outcome(task, A.FAIL, error=described | {"traceback": errors.of_exception(task.name, error)["traceback"]})
+    return _outcome(task, A.FAIL, error=described | {"traceback": _described(task, error)["traceback"]})
+
+
+def _described(task: Task, error: BaseException) -> dict[str, Any]:
+    """The traceback begins in the handler: how it was called is no news to who wrote it."""
+    return errors.of_exception(task.name, error, without=__file__)
 
 
 def _left_open(task: Task, before: set[int]) -> Outcome | None:

@@ -146,7 +146,10 @@ class LoopWorker:
     async def _call_back(self, running: Running) -> Outcome | None:
         """Send the request. None when the receiver will report the result itself."""
         try:
-            answer = await self._sender.send(delivery.callback_for(running.task))
+            callback = await self._patiently(partial(delivery.callback_for, running.task))
+            if callback is None:
+                return attempt.interrupted(running.task, running.context)
+            answer = await self._sender.send(callback)
         except asyncio.CancelledError:
             return attempt.interrupted(running.task, running.context)
         if answer.outcome is not Verdict.DEFERRED:

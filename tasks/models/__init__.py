@@ -1,6 +1,6 @@
 """The tables. Rows only: what may happen to them is in `tasks.lifecycle`, the only writer of a task's state."""
 
-from tasks.models.access import IdempotencyKey, SigninLink, StreamTicket, Token
+from tasks.models.access import CallbackSecret, IdempotencyKey, SigninLink, StreamTicket, Token
 from tasks.models.events import QueueCount, TaskEvent
 from tasks.models.hub import Marker, RateWindow
 from tasks.models.tasks import Attempt, DeadLetter, Queue, Task, TaskLog
@@ -8,6 +8,7 @@ from tasks.models.workers import Worker
 
 __all__ = [
     "Attempt",
+    "CallbackSecret",
     "DeadLetter",
     "IdempotencyKey",
     "Marker",

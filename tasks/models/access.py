@@ -38,6 +38,18 @@ class Token(models.Model):
         return f"{self.prefix}… of {self.user}"
 
 
+class CallbackSecret(models.Model):
+    """What an owner's callbacks are signed with, instead of the hub's secret. It has to be kept as it is."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="callback_secret"
+    )
+    secret = models.CharField(max_length=500)  # one or, while it is being replaced, several with spaces between them
+
+    def __str__(self) -> str:
+        return f"callback secret of {self.user}"
+
+
 class StreamTicket(models.Model):
     """A single-use key to one WebSocket, with the rights of what it was made with."""
 
