@@ -45,5 +45,5 @@ $(VENV)/has-%: requirements/%.txt
 	'TaskHub needs the venv module of $(PYTHON): install it, on Debian and Ubuntu with: sudo apt install python3-venv'; exit 1; }
 	@echo 'Installing $< into $(VENV). This is done once and may take a minute.'
 	@exec $(PYTHON) -m venv $(VENV)
-	@exec $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@exec $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r $<
 	@touch $@

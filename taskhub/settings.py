@@ -242,6 +242,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        "django.request": {"level": "ERROR"},  # what a client did wrong, the client is told
         "tasks": {"level": "INFO"},
         "realtime": {"level": "INFO"},
         "django-q": {"level": "WARNING", "handlers": ["console"], "propagate": False},

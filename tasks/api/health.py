@@ -66,7 +66,9 @@ class Readyz(Endpoint):
 
 
 def _not_ready(why: str) -> Response:
-    return Response(problem(503, why), status=503, headers={"Retry-After": "1"}, content_type=CONTENT_TYPE)
+    response = Response(problem(503, why), status=503, headers={"Retry-After": "1"}, content_type=CONTENT_TYPE)
+    response._has_been_logged = True  # whoever asks is told; Django would log an error at each question
+    return response
 
 
 class _Once:
