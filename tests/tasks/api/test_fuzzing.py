@@ -1,4 +1,4 @@
-"""Thousands of requests that follow the OpenAPI document, or break it just so: no server error, nothing undocumented."""
+"""Requests made up from the OpenAPI document, or to break it just so: no server error, nothing undocumented."""
 
 from __future__ import annotations
 

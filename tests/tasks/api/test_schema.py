@@ -55,7 +55,7 @@ def test_each_operation_has_a_name_a_summary_and_what_may_go_wrong(paths):
 
 
 def test_each_body_and_answer_has_an_example_of_its_type(paths):
-    for method, path, operation in operations(paths):
+    for _, _, operation in operations(paths):
         bodies = [operation["requestBody"]] if "requestBody" in operation else []
         for message in [*bodies, *operation["responses"].values()]:
             for kind, content in message.get("content", {}).items():
@@ -63,7 +63,6 @@ def test_each_body_and_answer_has_an_example_of_its_type(paths):
                     continue
                 (example,) = content["examples"].values()
                 jsonschema.validate(example["value"], resolve(content["schema"]), jsonschema.Draft202012Validator)
-                assert (method, path)
 
 
 def test_no_example_is_left_over():
