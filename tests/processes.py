@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE = 60.0  # seconds; reached only when something is broken
+PATIENCE = 120.0  # seconds; reached only when something is broken
 
 
 def until(condition: Callable[[], T], what: str = "", patience: float = PATIENCE) -> T:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds before a child that died is started again; doubled each time
 STEADY = 30.0  # seconds after which earlier deaths are forgotten
-TRIAL = 10.0  # seconds in which a death is blamed on the code that has just changed
+TRIAL = 30.0  # seconds in which a death is blamed on the code that has just changed
 
 
 class Child:

@@ -28,6 +28,7 @@ from tasks.welcome import welcome
 logger = logging.getLogger(__name__)
 
 UNDER_HUB = {"TASKHUB_UNDER_HUB": "1"}  # /readyz waits for the first worker
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # what a handler prints is not lost when its process is killed
 INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -73,6 +74,7 @@ class Command(BaseCommand):
     def _announce(self) -> None:
         if settings.DEVELOPMENT and self._address:
             self.stdout.write(welcome(self._admin, strong=self.style.SUCCESS))
+            self.stdout.flush()  # it may be a pipe or a file
         else:
             logger.info("The hub runs%s.", f" at {settings.TASKHUB_BASE_URL}" if self._address else "")
 
@@ -115,13 +117,14 @@ def web_server(address: Address, with_workers: bool) -> Child:
         sys.executable, "-m", "daphne", *address.options(), "--verbosity", "0",
         "--websocket_timeout", "-1", "--ping-interval", "20", "--ping-timeout", "30", f"{module}:{name}",
     ]  # fmt: skip
-    environment = {"PYTHONPATH": str(settings.BASE_DIR)} | (UNDER_HUB if with_workers else {})
+    path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
+    environment = UNBUFFERED | {"PYTHONPATH": path} | (UNDER_HUB if with_workers else {})
     return Child("The web server", command, environment, address.descriptors())
 
 
 def cluster_of_workers() -> Child:
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster", "--skip-checks"]
-    return Child("The cluster", command, UNDER_HUB)
+    return Child("The cluster", command, UNBUFFERED | UNDER_HUB)
 
 
 def lacks_migrations() -> bool:

@@ -90,7 +90,8 @@ def main(folder: Path) -> None:
     def ready() -> None:
         if options.get("fails"):
             raise RuntimeError("an error of ours")
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
 
     options = json.loads((folder / "options.json").read_text())
     (folder / "code").mkdir()
@@ -103,7 +104,7 @@ def main(folder: Path) -> None:
         sources=Sources([folder / "code"]),
         on_ready=ready,
     )
-    print(supervisor.run(), flush=True)
+    sys.stdout.write(f"{supervisor.run()}\n")
 
 
 if __name__ == "__main__":

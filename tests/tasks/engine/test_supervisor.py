@@ -1,4 +1,4 @@
-"""The supervisor over real processes that do nothing: see fake_hub. With the real ones it is tested in tests/journeys."""
+"""The supervisor over real processes that do nothing: see fake_hub. tests/journeys has it over the real ones."""
 
 from __future__ import annotations
 
