@@ -26,7 +26,7 @@ pytestmark = pytest.mark.processes
 
 
 class Made(Hub):
-    """What `make run` starts, without the installation: the interpreter of the tests stands in for the one of a venv."""
+    """What `make run` starts, without the installation: the interpreter of the tests stands in for the venv's."""
 
     def __init__(self, home: Path, **environment: str) -> None:
         super().__init__(home / "data", **environment)
