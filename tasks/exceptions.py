@@ -12,6 +12,7 @@ TaskhubError
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -63,5 +64,7 @@ class Snooze(TaskhubError):
     """Raise it in a handler to run again after `seconds`, without using an attempt."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"snoozed for {seconds} s")
-        self.seconds = seconds
+        self.seconds = float(seconds)
+        if math.isnan(self.seconds):
+            raise ValueError("Nobody can snooze for NaN seconds.")
+        super().__init__(f"snoozed for {self.seconds:g} s")

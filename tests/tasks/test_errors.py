@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,20 @@ def test_an_exception_keeps_its_type_text_and_traceback():
     assert (described["type"], described["detail"]) == ("KeyError", "'month'")
     assert 'raise KeyError("month")' in described["traceback"]
     assert described["fingerprint"] == errors.fingerprint("reports.build", "KeyError", "'month'")
+
+
+def test_the_frames_of_the_caller_may_be_left_out():
+    def handler() -> None:
+        json.loads("{")
+
+    try:
+        handler()
+    except ValueError as error:
+        whole, less = errors.of_exception("a", error), errors.of_exception("a", error, without=__file__)
+    assert __file__ in whole["traceback"]
+    assert __file__ not in less["traceback"]
+    assert "json/decoder.py" in less["traceback"]
+    assert (less["detail"], less["fingerprint"]) == (whole["detail"], whole["fingerprint"])
 
 
 def test_an_exception_that_cannot_be_printed_is_still_an_error():

@@ -25,6 +25,12 @@ def test_snooze_knows_its_seconds():
     assert (Snooze(60).seconds, str(Snooze(60))) == (60, "snoozed for 60 s")
 
 
+@pytest.mark.parametrize("seconds", ["soon", None, float("nan")])
+def test_nonsense_fails_in_the_handler_that_says_it(seconds):
+    with pytest.raises((TypeError, ValueError)):
+        Snooze(seconds)
+
+
 def test_the_tree_in_the_docstring_is_the_tree_there_is():
     assert exceptions.__doc__
     for name, kind in inspect.getmembers(exceptions, inspect.isclass):
