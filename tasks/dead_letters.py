@@ -1,4 +1,4 @@
-"""Dead letters by what killed them: how many there are of each error, since when, and how it goes. Reads, changes nothing.
+"""Dead letters by what killed them: how many there are of each error, since when, and how it goes. Only reads.
 
 One pass over an index that holds the dead letters alone (`task_dead`); the rest of the table is never touched.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
+from itertools import pairwise
 from typing import Any
 
 from django.db.models import Count, Max, Min, Q
@@ -71,15 +70,18 @@ def _trends(tasks: TaskQuerySet, fingerprints: Iterable[str]) -> dict[str, list[
     edges = [today - dt.timedelta(days=ago) for ago in range(DAYS - 1, -2, -1)]
     days = {
         f"day{n}": Count("fingerprint", filter=Q(finished_at__gte=start, finished_at__lt=end))
-        for n, (start, end) in enumerate(zip(edges, edges[1:], strict=False))
+        for n, (start, end) in enumerate(pairwise(edges))
     }
     recent = tasks.dead_lettered().filter(fingerprint__in=fingerprints, finished_at__gte=edges[0])
     rows = recent.order_by().values("fingerprint").annotate(**days)
     return {row["fingerprint"]: [row[day] for day in days] for row in rows}
 
 
-def _samples(tasks: TaskQuerySet, summaries: Iterable[dict[str, Any]]) -> dict[str, Task]:
+def _samples(tasks: TaskQuerySet, summaries: list[dict[str, Any]]) -> dict[str, Task]:
     """The newest of each group; a batch that died at one moment has several, and any of them will do."""
-    newest = (Q(fingerprint=summary["fingerprint"], finished_at=summary["last"]) for summary in summaries)
-    found = tasks.dead_lettered().filter(reduce(or_, newest)).only("name", "error", "fingerprint")
+    died = tasks.dead_lettered().filter(
+        fingerprint__in=[summary["fingerprint"] for summary in summaries],
+        finished_at__in=[summary["last"] for summary in summaries],
+    )
+    found = died.only("name", "error", "fingerprint").order_by("finished_at")
     return {task.fingerprint: task for task in found}

@@ -1,8 +1,11 @@
 """The Django admin, made for triage: it shows, and asks `tasks.lifecycle` to act. Nobody imports it but Django.
 
-    reading      rights · paging · display · search · filters
-    operating    operations (the verbs, many times) · confirmation (the page before)
-    sections     tasks · dead_letters · queues · workers · event_log · tokens
+Read it in this order; a file imports only from lines above it:
+
+    rights · paging · display                  what all of it stands on
+    search · filters · story                   reading
+    operations · confirmation                  acting: the verbs, many times, and the page before
+    tasks · dead_letters · queues · workers · event_log · tokens    the sections
 """
 
 from django.apps import apps

@@ -1,4 +1,4 @@
-"""The dead letters: not two thousand rows but the few errors that they are, each to be looked into and resurrected whole."""
+"""The dead letters: not two thousand rows but the few errors that they are, each to be resurrected whole."""
 
 from __future__ import annotations
 

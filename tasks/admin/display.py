@@ -16,7 +16,7 @@ from django.utils.timesince import timesince
 from tasks.masking import mask
 from tasks.models import TaskEvent
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 LINE = 200  # characters of an error that a list shows
 
 
@@ -67,9 +67,8 @@ def error_line(error: dict[str, Any] | None) -> str:
     """What went wrong, on one line."""
     if not error:
         return NOTHING
-    return format_html(
-        '<span class="error" title="{1}"><b>{0}</b> {1}</span>', error.get("type", ""), first_line(error.get("detail", ""))
-    )
+    detail = first_line(error.get("detail", ""))
+    return format_html('<span class="error" title="{1}"><b>{0}</b> {1}</span>', error.get("type", ""), detail)
 
 
 def first_line(text: str) -> str:

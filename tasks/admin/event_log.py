@@ -53,7 +53,7 @@ class TaskEventAdmin(Listed, ReadOnly, admin.ModelAdmin):
     paginator = CappedPaginator
     search_fields = ["task_id", "actor", "message"]
     search_help_text = (
-        f"The id of a task, or words in handler, queue, actor and message. Words and filters read the newest {READ:,} events."
+        f"A task's id, or words in handler, queue, actor, message. Words and filters read the newest {READ:,}."
     )
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False

@@ -47,7 +47,7 @@ class Report:
 
 
 def candidates(tasks: TaskQuerySet, action: Actions) -> list[uuid.UUID]:
-    """The oldest `LIMIT` tasks that are in a state that allows `action`; read state by state, as the indexes have them."""
+    """The oldest `LIMIT` tasks that `action` can change; read state by state, as the indexes have them."""
     ids: list[uuid.UUID] = []
     for status in TABLE[action]:
         ids += tasks.filter(status=status).order_by("pk").values_list("pk", flat=True)[:LIMIT]
@@ -64,7 +64,7 @@ def offered(task: Task) -> list[Actions]:
 
 
 def operate(tasks: TaskQuerySet, action: Actions, ids: Iterable[uuid.UUID], user: Any) -> Report:
-    """Do `action` to those of `tasks` that have one of the `ids`, in their order. What the state refuses is reported."""
+    """Do `action` to those of `tasks` that have one of the `ids`, in their order. Refusals are reported, not raised."""
     report, ordered = Report(action), sorted(ids)
     for start in range(0, len(ordered), CHUNK):
         changed, refused = _chunk(tasks, action, ordered[start : start + CHUNK], user)

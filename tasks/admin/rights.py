@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
@@ -25,11 +27,19 @@ class ReadOnly:
 
 
 class Listed:
-    """A list that is called by what it lists, instead of "Select worker to view"."""
+    """A list that is called by what it lists, not "Select worker to view", and checks the ids that it is sent."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            self._check_id(text)
         title = capfirst(self.opts.verbose_name_plural)  # type: ignore[attr-defined]
         return super().changelist_view(request, {"title": title, **(extra_context or {})})  # type: ignore[misc]
+
+    def _check_id(self, text: str) -> None:
+        try:
+            self.opts.pk.to_python(text)  # type: ignore[attr-defined]
+        except ValidationError:  # which Django itself would turn into an error of the server's
+            raise BadRequest(f"{ACTION_CHECKBOX_NAME}: not an id.") from None
 
 
 class TaskRights(ReadOnly):

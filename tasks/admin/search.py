@@ -55,7 +55,7 @@ def as_uuid(text: str) -> uuid.UUID | None:
 
 
 def newest(rows: QuerySet[M], limit: int) -> QuerySet[M]:
-    """The `limit` rows with the highest ids. (The cut is looked up first: a condition on the id lets the index bound it.)"""
+    """The `limit` rows with the highest ids. The cut is looked up first, so that the index bounds the rest."""
     cut = rows.order_by("-pk").values_list("pk", flat=True)[limit : limit + 1].first()
     return rows.filter(pk__gt=cut) if cut is not None else rows
 
@@ -83,8 +83,8 @@ def _in_json(word: str) -> str:
 
 
 def _shows(task: Task, words: Iterable[str]) -> bool:
-    values = [str(task.pk), task.pk.hex, task.name, mask_url(task.callback_url), task.tags, task.error, mask(task.payload)]
-    text = "\n".join(_texts(values)).casefold()
+    ids, shown = [str(task.pk), task.pk.hex], [mask_url(task.callback_url), mask(task.payload)]
+    text = "\n".join(_texts([*ids, task.name, task.tags, task.error, *shown])).casefold()
     return all(word.casefold() in text for word in words)
 
 

@@ -95,7 +95,7 @@ def _progress(task: Task) -> str:
 
 def _policy(task: Task) -> str:
     policy = task.retry_policy
-    return f"after {policy.delay:g} s, × {policy.factor:g} each time, at most {policy.max_delay:g} s"
+    return f"after {policy.delay:g} s, each time {policy.factor:g} times as long, at most {policy.max_delay:g} s"
 
 
 def _documents(task: Task) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -126,7 +125,8 @@ class TokenAdmin(Listed, admin.ModelAdmin):
     def revoke(self, request: HttpRequest, tokens: QuerySet[Token]) -> HttpResponse | None:
         good = [token for token in tokens.select_related("user") if standing(token) != "revoked"]
         if "post" not in request.POST:
-            context = {**self.admin_site.each_context(request), "title": "Revoke tokens", "opts": self.opts, "tokens": good}
+            context = {"title": "Revoke tokens", "opts": self.opts, "tokens": good}
+            context |= self.admin_site.each_context(request)
             return TemplateResponse(request, "admin/tasks/token/revoke.html", context)
         revoked = access.revoke(tokens)
         LogEntry.objects.log_actions(request.user.pk, good, CHANGE, "revoke: good → revoked")

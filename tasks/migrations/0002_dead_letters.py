@@ -31,6 +31,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
-            index=models.Index(models.F('fingerprint'), models.F('finished_at'), models.F('status'), condition=models.Q(('status', 'dead_lettered')), name='task_dead'),
+            index=models.Index(models.F('status'), models.F('fingerprint'), models.F('finished_at'), condition=models.Q(('status', 'dead_lettered')), name='task_dead'),
         ),
     ]

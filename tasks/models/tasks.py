@@ -120,7 +120,7 @@ class Task(models.Model):
             models.Index("finished_at", name="task_finished", condition=Q(finished_at__isnull=False)),
             # With the status, which the condition fixes: SQLite answers from an index only what is written in it.
             models.Index(
-                "fingerprint", "finished_at", "status", name="task_dead", condition=Q(status=States.DEAD_LETTERED)
+                "status", "fingerprint", "finished_at", name="task_dead", condition=Q(status=States.DEAD_LETTERED)
             ),
         ]
         constraints = [
