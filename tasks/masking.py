@@ -6,6 +6,7 @@ with `token` in the list `access_token`, `X-API-Token` and `apiToken` are secret
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from django.conf import settings
 
 MASK = "***"
+SHORTEST = 6  # characters
 
 
 def mask(value: Any) -> Any:
@@ -32,6 +34,37 @@ def mask_url(url: str) -> str:
         return url
     masked = [(key, MASK if is_secret(key) else item) for key, item in query]
     return parts._replace(query=urlencode(masked, safe=MASK)).geturl()
+
+
+def scrub(value: Any, payload: Any) -> Any:
+    """A copy of a JSON value in whose texts the secrets of `payload` are replaced: for what a handler says of itself.
+
+    Only what is long enough to be a secret counts, else every "a" would go.
+    """
+    found = sorted(_secrets(payload), key=len, reverse=True)
+    return _without(value, found) if found else value
+
+
+def _secrets(value: Any, is_named: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _secrets(item, is_named or is_secret(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _secrets(item, is_named)
+    elif is_named and isinstance(value, str) and len(value) >= SHORTEST:
+        yield value
+
+
+def _without(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secrets) for item in value]
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+    return value
 
 
 @lru_cache(4096)

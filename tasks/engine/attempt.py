@@ -17,6 +17,7 @@ from tasks.documents import check_document
 from tasks.engine.context import DEADLINE, Context, Interrupted, current
 from tasks.engine.deadline import Alarm
 from tasks.exceptions import InvalidTask, PermanentError, Snooze
+from tasks.masking import scrub
 from tasks.models import Task
 from tasks.states import Actions
 
@@ -95,8 +96,8 @@ def _interrupted(task: Task, error: Interrupted) -> Outcome:
 
 
 def _described(task: Task, error: BaseException) -> dict[str, Any]:
-    """The traceback begins in the handler: how it was called is no news to who wrote it."""
-    return errors.of_exception(task.name, error, without=__file__)
+    """The traceback begins in the handler: how it was called is no news to who wrote it. Secrets are taken out."""
+    return scrub(errors.of_exception(task.name, error, without=__file__), task.payload)
 
 
 def _left_open(task: Task, before: set[int]) -> Outcome | None:

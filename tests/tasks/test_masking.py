@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.masking import MASK, is_secret, mask, mask_url
+from tasks.masking import MASK, is_secret, mask, mask_url, scrub
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_urls():
     plain = "https://example.org/hook?b=1&a=%20#end"
     assert mask_url(plain) == plain
     assert mask_url("https://example.org/hook?a=1&token=x") == f"https://example.org/hook?a=1&token={MASK}"
+
+
+def test_secrets_of_the_payload_are_taken_out_of_what_a_handler_says():
+    payload = {"user": "anna-maria", "password": "hunter22", "token": {"raw": ["hunter22-long", 7, "short"]}}
+    error = {"detail": "no hunter22-long for anna-maria, hunter22, short", "lines": ["hunter22"], "n": 1}
+    assert scrub(error, payload) == {"detail": f"no {MASK} for anna-maria, {MASK}, short", "lines": [MASK], "n": 1}
+    assert scrub(error, {"user": "hunter22"}) == error

@@ -6,9 +6,10 @@ import logging
 
 import pytest
 
-from tasks import access
-from tasks.masking import MASK
+from tasks import access, submit
+from tasks.masking import MASK, is_secret
 from tasks.models import Task
+from tasks.testing import run_pending
 from tests.factories import claim
 from tests.tasks.api.conftest import assert_problem
 
@@ -36,6 +37,22 @@ def test_nowhere_in_what_the_api_answers(operator, caplog):
         assert CANARY not in answer.content.decode()
     assert CANARY not in caplog.text
     assert task["payload"]["password"] == MASK
+
+
+@pytest.fixture
+def detail_is_secret(settings):
+    settings.TASKHUB_SECRET_KEYS = ["detail"]
+    is_secret.cache_clear()
+    yield
+    is_secret.cache_clear()
+
+
+def test_an_error_that_quotes_it_is_scrubbed(operator, detail_is_secret):
+    task = submit("test.fail", {"detail": f"wrong: {CANARY}"}, max_attempts=1)
+    run_pending()
+    answers = [operator.get(f"/tasks/{task.pk}{part}") for part in ("", "/attempts", "/events", "/status")]
+    assert answers[0].json()["error"]["detail"] == MASK
+    assert not any("wrong" in answer.content.decode() for answer in answers)
 
 
 @pytest.mark.parametrize("field", ["payload", "callback_headers"])
