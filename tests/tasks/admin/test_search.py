@@ -8,6 +8,7 @@ from django.urls import reverse
 from tasks.admin import search
 from tasks.admin.search import as_uuid, newest, search_events, search_tasks
 from tasks.models import Task, TaskEvent
+from tasks.states import Actions
 from tests.factories import claim, end, make_task
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,7 @@ def task():
     task = make_task(payload={"value": "Zürich 2026-11"}, tags=["monthly", "eu"])
     make_task("completed", payload={"value": "other"})
     error = {"type": "ConnectionError", "detail": 'no "route" to host', "fingerprint": "f" * 16}
-    return end(claim(task), "bury", error=error)
+    return end(claim(task), Actions.BURY, error=error)
 
 
 @pytest.mark.parametrize(
