@@ -32,7 +32,7 @@ check: $(VENV)/has-dev ## format, lint, types, import contracts, migrations, dep
 	@exec env $(SOME_PRODUCTION) $(VENV)/bin/python manage.py makemigrations --check --dry-run
 	@exec env $(SOME_PRODUCTION) $(VENV)/bin/python manage.py check --deploy --fail-level WARNING
 
-bench: $(VENV)/has-test ## benchmarks, as tables: make bench ARGS=NAME for one
+bench: $(VENV)/has-bench ## benchmarks, as tables: make bench ARGS=NAME for one
 	@exec $(VENV)/bin/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/has-test ## the full fault matrix
