@@ -13,11 +13,12 @@ export class Problem extends Error {
   }
 }
 
-/** The decoded answer. Throws a `Problem`. */
+/** The decoded answer. `body` is a value, or text that is JSON already. Throws a `Problem`. */
 export async function call(method, path, body) {
   const headers = { Accept: "application/json", "X-CSRFToken": document.body.dataset.csrf };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const request = { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" };
+  const text = typeof body === "object" ? JSON.stringify(body) : body;
+  const request = { method, headers, body: text, credentials: "same-origin" };
   const response = await fetch(ROOT + path, request).catch(() => {
     throw new Problem({ title: "The hub cannot be reached", detail: "Nothing was changed. Try again in a moment." });
   });

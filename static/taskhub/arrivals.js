@@ -29,6 +29,7 @@ export function forgetWaiting() {
 /** Lets rows in that belong on the list; call it without any to look whether those that wait may come now. */
 export function arrive(rows = []) {
   for (const row of rows) waiting.set(row.dataset.id, row);
+  for (const id of [...waiting.keys()].sort().slice(0, -MOST_ROWS)) waiting.delete(id);
   if (isReading()) offer();
   else letIn();
 }

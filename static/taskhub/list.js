@@ -17,15 +17,18 @@ import { TaskStream } from "./stream.js";
 import { wireSubmit } from "./submit.js";
 import { keepTimes, setServerTime } from "./time.js";
 
+const FRAME_MS = 40;
 const COUNTS_MS = 5000; // how often counts are fetched while there are no sockets
 
 const list = () => document.getElementById("list");
 const rows = () => document.getElementById("rows");
-const filter = (name) => new URLSearchParams(location.search).get(name) ?? "";
 const rowOf = (id) => waitingRow(id) ?? document.getElementById(`task-${id}`);
 
 const lookups = new Lookups(() => list().dataset.rowsUrl + location.search, receive);
 const stream = new TaskStream("/api/v1/stream", { since: list().dataset.cursor, batch: true });
+const latest = new Map(); // kind and task -> event that is yet to be shown
+let applying = null;
+let filters = {}; // of the address
 let followed = null; // the queue that we are subscribed to
 let missed = null; // events that come while the whole list is being fetched: the answer may not know them
 
@@ -33,25 +36,36 @@ let missed = null; // events that come while the whole list is being fetched: th
 
 function take(event) {
   missed?.push(event);
-  const row = rowOf(event.task_id);
-  if (row) change(row, event);
-  else if (mayAppear(event)) lookups.want(event.task_id);
+  latest.set(`${event.type} ${event.task_id}`, event);
+  applying ??= setTimeout(apply, FRAME_MS);
+}
+
+/** A busy hub tells a row more often than anybody can see: only the last of each kind counts. */
+function apply() {
+  applying = null;
+  const events = [...latest.values()].sort((a, b) => a.version - b.version);
+  latest.clear();
+  for (const event of events) {
+    const row = rowOf(event.task_id);
+    if (row) change(row, event);
+    else if (mayAppear(event)) lookups.look(event.task_id);
+  }
 }
 
 function change(row, event) {
   if (!patchRow(row, event) || event.type === "task_progress") return;
   flash(row, "changed");
-  lookups.want(event.task_id);
-  if (filter("status") && event.status !== filter("status")) leave(row);
+  lookups.renew(event.task_id);
+  if (filters.status && event.status !== filters.status) leave(row);
   else row.classList.remove("left");
 }
 
 /** Whether the task belongs on this page as far as its event tells; the server has the last word. */
 function mayAppear({ type, task_id, task_name, queue, status }) {
-  const fits = (name, value) => !filter(name) || filter(name) === value;
+  const fits = (name, value) => !filters[name] || filters[name] === value;
   if (list().hasAttribute("data-frozen")) return false;
   if (!fits("status", status) || !fits("queue", queue) || !fits("name", task_name)) return false;
-  if (type !== "task_created" && !filter("status")) return false;
+  if (type !== "task_created" && !filters.status) return false;
   return isRoomFor(task_id);
 }
 
@@ -83,6 +97,7 @@ async function resync() {
 
 /** The list is another one: under other filters, or fetched again. */
 function begin() {
+  filters = Object.fromEntries(new URLSearchParams(location.search));
   forgetWaiting();
   lookups.forget();
   follow();
@@ -92,7 +107,7 @@ function begin() {
 }
 
 function follow() {
-  const queue = filter("queue") || "*";
+  const queue = filters.queue ?? "*";
   if (queue === followed) return;
   if (followed) stream.unsubscribe({ queue: followed });
   stream.subscribe({ queue, since: followed ? list().dataset.cursor : undefined });
@@ -110,7 +125,7 @@ stream.on("resync", resync);
 stream.on("status", ({ state }) => state === "live" && lookups.resume());
 setInterval(fetchCounts, COUNTS_MS);
 
-document.addEventListener("task-acted", ({ detail: { id } }) => lookups.want(id));
+document.addEventListener("task-acted", ({ detail: { id } }) => lookups.renew(id));
 document.addEventListener("visibilitychange", () => lookups.resume());
 document.addEventListener("htmx:beforeRequest", () => (missed ??= []));
 document.addEventListener("htmx:afterSwap", begin);

@@ -3,12 +3,13 @@
 import { parseRows } from "./rows.js";
 
 const PAUSE_MS = 400;
-const MOST_IDS = 100;
+const MOST_NEW = 100; // the page has no room for more
 
 export class Lookups {
   #address;
   #receive;
-  #wanted = new Set();
+  #shown = new Set();
+  #unseen = new Set();
   #timer = null;
 
   /** `address()` says where rows come from; `receive(rows)` gets those that belong on the list. */
@@ -17,33 +18,44 @@ export class Lookups {
     this.#receive = receive;
   }
 
-  want(id) {
-    this.#wanted.add(id);
+  /** A row that the page has shall be rendered anew. */
+  renew(id) {
+    this.#shown.add(id);
+    this.resume();
+  }
+
+  /** A task that the page has no row of may belong on it. Of many the newest count. */
+  look(id) {
+    this.#unseen.add(id);
+    if (this.#unseen.size > 10 * MOST_NEW) this.#unseen = new Set(this.#newest());
     this.resume();
   }
 
   /** Goes on with what could not be asked for before: the page was hidden, or the hub away. */
   resume() {
-    if (this.#wanted.size > 0) this.#timer ??= setTimeout(() => this.#look(), PAUSE_MS);
+    if (this.#shown.size + this.#unseen.size > 0) this.#timer ??= setTimeout(() => this.#work(), PAUSE_MS);
   }
 
   forget() {
-    this.#wanted.clear();
+    this.#shown.clear();
+    this.#unseen.clear();
   }
 
-  async #look() {
-    if (document.visibilityState === "visible") await this.#ask();
+  async #work() {
+    const worked = document.visibilityState === "visible" && (await this.#ask([...this.#shown], this.#newest()));
     this.#timer = null;
+    if (worked) this.resume();
   }
 
-  async #ask() {
-    const ids = [...this.#wanted].sort().slice(-MOST_IDS); // of more, the newest: the page has no room for the others
-    this.#wanted.clear();
+  async #ask(shown, unseen) {
+    this.forget();
     try {
-      this.#receive(await this.#fetch(ids));
-      setTimeout(() => this.resume());
+      this.#receive(await this.#fetch([...shown, ...unseen]));
+      return true;
     } catch {
-      ids.forEach((id) => this.#wanted.add(id));
+      shown.forEach((id) => this.#shown.add(id));
+      unseen.forEach((id) => this.#unseen.add(id));
+      return false;
     }
   }
 
@@ -53,5 +65,9 @@ export class Lookups {
     const response = await fetch(address, { headers: { "HX-Request": "true" } });
     if (!response.ok) throw new Error(`rows answered ${response.status}`);
     return parseRows(await response.text());
+  }
+
+  #newest() {
+    return [...this.#unseen].sort().slice(-MOST_NEW);
   }
 }

@@ -50,6 +50,7 @@ export function placeRow(rows, row) {
 
 /** Draws the eye for a moment. */
 export function flash(row, how) {
+  if (row.classList.contains(how)) return;
   row.classList.add(how);
   row.addEventListener("animationend", () => row.classList.remove(how), { once: true });
 }

@@ -17,7 +17,7 @@ from tasks.documents import check_document
 from tasks.models import Task
 from tasks.submission import convert
 
-ROWS = 100
+ROWS = 100  # of the page; an open page may ask for so many that it shows and as many new ones
 FILTERS = ("status", "queue", "name", "tag", "owner", "error", "q")
 LARGE = ("result", "state", "callback_headers")  # columns that no row shows
 
@@ -54,7 +54,7 @@ def listing(request: HttpRequest, reader: Principal) -> Listing:
 
 def rows(request: HttpRequest, reader: Principal, ids: Collection[uuid.UUID]) -> list[Task]:
     """Those of `ids` that the list would show, the newest first."""
-    query = msgspec.structs.replace(query_of(request), cursor=None)
+    query = msgspec.structs.replace(query_of(request), cursor=None, limit=2 * ROWS)
     return _find(reader, query, ids)[0].rows
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -35,12 +37,14 @@ def for_readers(page: Callable[..., HttpResponse]) -> Page:
     @vary_on_headers("HX-Request")
     @wraps(page)
     def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
-            return _sign_in_first(request)
         try:
+            if not request.user.is_authenticated:
+                return _sign_in_first(request)
             return page(request, session_principal(request.user, request.session.session_key or ""), **kwargs)
         except InvalidTask as invalid:
             raise BadRequest(str(invalid)) from invalid
+        except (OperationalError, InterfaceError):
+            return _database_away()
 
     return view
 
@@ -54,6 +58,11 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     if is_part(request):  # a redirect would put the sign-in page into the middle of this one
         return HttpResponse(status=401, headers={"HX-Refresh": "true"})
     return redirect_to_login(request.get_full_path())
+
+
+def _database_away() -> HttpResponse:
+    """Without the request: a page that knows its reader would ask the database."""
+    return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 
 
 @for_readers
@@ -75,7 +84,7 @@ def dashboard(request: HttpRequest, reader: Principal) -> HttpResponse:
 def rows(request: HttpRequest, reader: Principal) -> HttpResponse:
     """Those of `?ids=…` that belong on the list, as table rows."""
     try:
-        ids = {uuid.UUID(text) for text in request.GET.get("ids", "").split(",")[:ROWS] if text}
+        ids = {uuid.UUID(text) for text in request.GET.get("ids", "").split(",")[: 2 * ROWS] if text}
     except ValueError:
         raise BadRequest("ids must be task ids, separated by commas.") from None
     return render(request, "dashboard/_rows.html", {"reader": reader, "tasks": listed_rows(request, reader, ids)})

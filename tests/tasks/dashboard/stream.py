@@ -9,8 +9,9 @@ from typing import Any
 from playwright.sync_api import Page, WebSocketRoute
 
 from tasks import cursor
+from tasks.database import database_now
 from tasks.models import TaskEvent
-from tasks.representation import event_json
+from tasks.representation import event_json, moment
 
 
 class Stream:
@@ -33,7 +34,7 @@ class Stream:
         self.say("hello", protocol=1, cursor="head", heartbeat_s=25)
 
     def say(self, type: str, **fields: Any) -> None:
-        frame = {"type": type, "timestamp": "2026-01-01T00:00:00Z"} | fields
+        frame = {"type": type, "timestamp": moment(database_now())} | fields
         self.sockets[-1].send(json.dumps(frame))
 
     def tell(self) -> None:

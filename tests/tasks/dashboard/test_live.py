@@ -167,6 +167,16 @@ def test_a_gap_is_closed_by_rendering_anew(page, stream):
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
 
 
+def test_the_focus_survives_it(page, stream):
+    make_task()
+    visit(page)
+    page.keyboard.press("j")
+    first = page.locator("#list").element_handle()
+    stream.say("resync", reason="too slow")
+    first.wait_for_element_state("hidden")
+    expect(page.locator(".row-link")).to_be_focused()
+
+
 # -- acting
 
 
@@ -197,6 +207,17 @@ def test_a_task_is_submitted(page, stream):
     expect(page.locator(".toast")).to_contain_text("Task submitted")
     task = Task.objects.get()
     assert (task.name, task.payload, task.priority) == ("test.echo", {"value": "hello"}, 7)
+
+
+def test_a_payload_arrives_as_it_was_typed(page, stream):
+    visit(page)
+    page.keyboard.press("n")
+    page.get_by_label("HTTP callback").check()
+    page.locator("[name=callback_url]").fill("https://example.com/hook")
+    page.locator("[name=payload]").fill('{"id": 12345678901234567890}')
+    page.get_by_role("button", name="Submit task").click()
+    expect(page.locator(".toast")).to_contain_text("Task submitted")
+    assert Task.objects.get().payload == {"id": 12345678901234567890}
 
 
 def test_what_is_wrong_is_said_at_its_field(page, stream):

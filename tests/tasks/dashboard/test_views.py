@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
+from unittest.mock import Mock
 
 import pytest
+from django.db import OperationalError
+from django.template.loader import render_to_string
 from django.test import Client
 
 from tasks import cursor, lifecycle, logs
+from tasks.access import Principal
 from tasks.database import database_now
 from tasks.lifecycle import Progress
 from tasks.models import Task
@@ -63,6 +67,18 @@ def test_pages_are_kept_by_nobody(browser, path):
 @pytest.mark.parametrize("path", ["/", "/tasks/rows"])
 def test_pages_only_show(browser, path):
     assert browser.post(path).status_code == 405
+
+
+def test_a_database_that_is_away_is_not_our_fault(browser, monkeypatch):
+    monkeypatch.setattr(Principal, "visible", Mock(side_effect=OperationalError("gone")))
+    page = browser.get("/")
+    assert (page.status_code, page["Retry-After"]) == (503, "5")
+    assert "The database is away" in page.content.decode()
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 500, 503])
+def test_error_pages_need_nothing(code):
+    assert str(code) in render_to_string(f"{code}.html")
 
 
 # -- the list
