@@ -8,6 +8,7 @@ Read it in this order; a file imports only from lines above it:
     access · counts · cursor · dead_letters · hints · logs    questions to the tables, and who may ask them
     masking · groups · queues · representation · signin       what goes out, and the hub's own verbs
     registry · callbacks · idempotency · submission           what may be submitted, and how
+    pipelines                                                 several tasks with an order between them
     receivers · engine                                        how a task reaches a worker and comes back
     testing · welcome                                         for those who write handlers, and who start the hub
     api · dashboard · admin · templatetags · management       the doors
@@ -21,13 +22,17 @@ from typing import Any
 from tasks.exceptions import PermanentError, Snooze
 from tasks.registry import handler
 
-__all__ = ["PermanentError", "Snooze", "handler", "submit"]
+__all__ = ["INPUT", "PermanentError", "Snooze", "handler", "pipeline", "result", "submit"]
 
 
 def __getattr__(name: str) -> Any:
-    """`submit` needs the models, which can be imported only once Django has loaded the apps."""
+    """What needs the models, which can be imported only once Django has loaded the apps."""
     if name == "submit":
         from tasks.submission import submit
 
         return submit
+    if name in ("INPUT", "pipeline", "result"):
+        from tasks.pipelines import draft
+
+        return getattr(draft, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

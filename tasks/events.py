@@ -23,6 +23,7 @@ def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEven
     return TaskEvent(
         type=type,
         task_id=task.id,
+        pipeline_id=task.pipeline_id,
         version=task.version,
         status=task.status,
         attempt=task.attempt,
@@ -49,7 +50,7 @@ def forget(tasks: Iterable[Task]) -> None:
 def _count(rows: Iterable[TaskEvent]) -> None:
     change: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        if row.status != row.previous_status:
+        if row.task_id and row.status != row.previous_status:
             change[row.queue, row.status] += 1
             if row.previous_status:
                 change[row.queue, row.previous_status] -= 1

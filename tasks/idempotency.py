@@ -6,7 +6,9 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+from django.db.models import Model
 
 from tasks.database import database_now, transactional
 from tasks.exceptions import FieldError, InvalidTask, KeyReused
@@ -14,12 +16,19 @@ from tasks.models import IdempotencyKey, Task
 
 KEY_LIMIT = 255  # characters
 
+M = TypeVar("M", bound=Model)
+
 
 @transactional
 def once(
-    principal: str, route: str, key: str, request: Any, create: Callable[[], list[Task]]
-) -> tuple[list[Task], bool]:
-    """The tasks of the first request with `key`, and whether that is this one. Task and key commit together.
+    principal: str,
+    route: str,
+    key: str,
+    request: Any,
+    create: Callable[[], list[M]],
+    kind: type[M] = Task,  # type: ignore[assignment]
+) -> tuple[list[M], bool]:
+    """The rows of the first request with `key`, and whether that is this one. Rows and key commit together.
 
     A request that comes while the first is still being stored waits for it: on PostgreSQL at the unique constraint,
     on SQLite at the database's one write lock. Raises `KeyReused` when `request` is another than the first, and
@@ -34,13 +43,13 @@ def once(
         **mine, defaults={"fingerprint": digest, "created_at": database_now()}
     )
     if first:
-        tasks = create()
-        row.task_ids = [str(task.pk) for task in tasks]
+        created = create()
+        row.task_ids = [str(task.pk) for task in created]
         row.save(update_fields=["task_ids"])
-        return tasks, True
+        return created, True
     if row.fingerprint != digest:
         raise KeyReused("This idempotency key came with another request before.")
-    found = Task.objects.in_bulk(row.task_ids)
+    found = kind._default_manager.in_bulk(row.task_ids)
     return [found[pk] for pk in map(uuid.UUID, row.task_ids) if pk in found], False
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from django.dispatch import receiver
 
 from tasks import hints
+from tasks.models import TaskEvent
+from tasks.pipelines.advance import follow
 from tasks.signals import task_changed
 
 
@@ -14,3 +16,9 @@ from tasks.signals import task_changed
 def hint(**_: Any) -> None:
     """Wake the idle workers and the feeds: there may be work, and there is news."""
     hints.send()
+
+
+@receiver(task_changed, dispatch_uid="tasks.pipelines")
+def advance_pipeline(event: TaskEvent, **_: Any) -> None:
+    """What depends on a step goes on at once; what this process cannot do any more, a sweep does."""
+    follow(event)

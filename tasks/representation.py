@@ -6,13 +6,17 @@ The types are the documentation: the OpenAPI components are made from them.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, cast
 
 from tasks.masking import mask, mask_url
-from tasks.models import Attempt, Task, TaskEvent, TaskLog
+from tasks.models import Attempt, Pipeline, Step, Task, TaskEvent, TaskLog
 from tasks.states import States
 
 Status = Literal["pending", "processing", "failed", "completed", "dead_lettered", "paused", "canceled"]
+StepStatus = Literal["waiting", Status]
+PipelineStatus = Literal["pending", "processing", "paused", "completed", "failed", "canceled"]
+PipelineType = Literal["sequential", "parallel", "dag"]
 Types = TaskEvent.Types
 
 
@@ -154,8 +158,8 @@ def task_json(task: Task) -> TaskJSON:
         "version": task.version,
         "owner": _owner(task),
         "tags": task.tags,
-        "pipeline": None,
-        "step": None,
+        "pipeline": _id(task.pipeline_id),
+        "step": task.step,
         "worker": _id(task.worker_id),
         "created_at": moment(task.created_at),
         "started_at": maybe(task.started_at),
@@ -244,6 +248,82 @@ def history_json(event: TaskEvent) -> HistoryJSON:
     }
 
 
+# -- pipelines -----------------------------------------------------------------------------------------------------
+
+
+class PipelineError(Error):
+    """The error of the first step that failed, and its name; of a canceled pipeline `step` is null."""
+
+    step: str | None
+
+
+class StepJSON(TypedDict):
+    """A step of a pipeline. While it is `waiting` for those that it depends on it has no task."""
+
+    name: str
+    index: int
+    status: StepStatus
+    task_id: str | None
+    depends_on: list[str]
+    started_at: str | None
+    finished_at: str | None
+
+
+class PipelineJSON(TypedDict):
+    """A pipeline. `current_step` is how many steps are complete; values under secret keys of the input are masked."""
+
+    id: str
+    name: str
+    pipeline_type: PipelineType
+    status: PipelineStatus
+    input: Any
+    result: Any
+    error: PipelineError | None
+    current_step: int
+    total_steps: int
+    steps: list[StepJSON]
+    owner: str | None
+    version: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    updated_at: str
+
+
+def pipeline_json(pipeline: Pipeline, steps: Iterable[Step]) -> PipelineJSON:
+    """Reads `pipeline.owner`: select it with the pipeline. `steps` are all of its own, in order."""
+    return {
+        "id": str(pipeline.pk),
+        "name": pipeline.name,
+        "pipeline_type": cast(PipelineType, pipeline.pipeline_type),
+        "status": cast(PipelineStatus, pipeline.status),
+        "input": mask(pipeline.input),
+        "result": pipeline.result,
+        "error": pipeline.error,
+        "current_step": pipeline.current_step,
+        "total_steps": pipeline.total_steps,
+        "steps": [step_json(step) for step in steps],
+        "owner": _owner(pipeline),
+        "version": pipeline.version,
+        "created_at": moment(pipeline.created_at),
+        "started_at": maybe(pipeline.started_at),
+        "finished_at": maybe(pipeline.finished_at),
+        "updated_at": moment(pipeline.updated_at),
+    }
+
+
+def step_json(step: Step) -> StepJSON:
+    return {
+        "name": step.name,
+        "index": step.index,
+        "status": cast(StepStatus, step.status),
+        "task_id": _id(step.task_id),
+        "depends_on": step.depends_on,
+        "started_at": maybe(step.started_at),
+        "finished_at": maybe(step.finished_at),
+    }
+
+
 # -- the stream ----------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +335,7 @@ def event_json(event: TaskEvent, cursor: str) -> dict[str, Any]:
 
 def event_id(event: TaskEvent) -> str:
     """Unique and the same for ever: a restored backup gives a row's number to another event, but not its version."""
-    return f"{event.task_id}:{event.version}" if event.task_id else str(event.pk)
+    return f"{event.task_id or event.pipeline_id}:{event.version}"
 
 
 def _body(event: TaskEvent) -> dict[str, Any]:
@@ -266,6 +346,14 @@ def _body(event: TaskEvent) -> dict[str, Any]:
             return _task_fields(event) | {"percent": event.data["percent"], "message": event.data["message"]}
         case Types.UPDATED:
             return _task_fields(event) | _change_fields(event) | _result_fields(event)
+    return {"pipeline_id": str(event.pipeline_id), "version": event.version} | _pipeline_fields(event)
+
+
+def _pipeline_fields(event: TaskEvent) -> dict[str, Any]:
+    if event.type == Types.PIPELINE_STARTED:
+        return event.data | {"input": mask(event.data["input"])}
+    if event.type == Types.PIPELINE_PROGRESS:
+        return {"status": event.status, **event.data, "message": event.message}
     return event.data
 
 
@@ -299,8 +387,8 @@ def _error(error: dict[str, Any] | None) -> Error | None:
     return {"type": error["type"], "detail": error["detail"], "fingerprint": error["fingerprint"]} if error else None
 
 
-def _owner(task: Task) -> str | None:
-    return task.owner.get_username() if task.owner else None
+def _owner(row: Task | Pipeline) -> str | None:
+    return row.owner.get_username() if row.owner else None
 
 
 def _id(value: Any) -> str | None:

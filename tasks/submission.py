@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -23,6 +23,7 @@ from tasks.exceptions import FieldError, InvalidTask, TooLarge
 from tasks.idempotency import once
 from tasks.models import Task
 from tasks.models.tasks import CALLBACK
+from tasks.registry import Handler
 
 TASK_LIMIT = 256 * 1024  # bytes of JSON
 BULK_LIMIT = 1000  # tasks
@@ -76,7 +77,7 @@ def submit(
     the first task. Raises `InvalidTask`, and `KeyReused` for a key that came with another request.
     """
     request = {"name": name, "payload": dict(payload or {}), **options}
-    request = {field: _plain(field, value) for field, value in request.items() if value is not None}
+    request = {field: plain(field, value) for field, value in request.items() if value is not None}
 
     def create() -> list[Task]:
         return create_all([build(request, owner)], actor=str(owner or "python"))
@@ -92,8 +93,11 @@ def create_all(tasks: list[Task], actor: str) -> list[Task]:
     return tasks
 
 
-def build(request: Any, owner: Any = None) -> Task:
-    """The unsaved task that `request`, decoded JSON, asks for. Raises `InvalidTask` naming every wrong field."""
+def build(request: Any, owner: Any = None, fits: Callable[[Handler, dict[str, Any]], Any] = Handler.bind) -> Task:
+    """The unsaved task that `request`, decoded JSON, asks for. Raises `InvalidTask` naming every wrong field.
+
+    `fits` holds the payload against the handler; a step's may have places in it that only results will fill.
+    """
     check_document(request)
     if len(msgspec.json.encode(request)) > TASK_LIMIT:
         raise TooLarge(FieldError("payload", f"The task is larger than {TASK_LIMIT // 1024} KiB."))
@@ -101,7 +105,7 @@ def build(request: Any, owner: Any = None) -> Task:
     errors = [*_contradictions(new)]
     if errors:
         raise InvalidTask(*errors)
-    return _callback_task(new, owner) if new.callback_url else _handler_task(new, owner)
+    return _callback_task(new, owner) if new.callback_url else _handler_task(new, owner, fits)
 
 
 def build_many(requests: Iterable[Any], owner: Any = None) -> list[Task]:
@@ -154,9 +158,9 @@ def _contradictions(new: NewTask) -> Iterator[FieldError]:
         yield FieldError("callback_headers", "Only a task with a callback_url sends headers.")
 
 
-def _handler_task(new: NewTask, owner: Any) -> Task:
+def _handler_task(new: NewTask, owner: Any, fits: Callable[[Handler, dict[str, Any]], Any]) -> Task:
     handler = registry.find(new.name or "")
-    handler.bind(new.payload)
+    fits(handler, new.payload)
     return _task(new, owner, handler.name, handler.queue, handler.max_attempts, handler.timeout)
 
 
@@ -216,7 +220,7 @@ def _run_at(new: NewTask) -> dt.datetime | None:
         raise InvalidTask(FieldError("run_at", "The time lies outside the years 1 to 9999 of UTC.")) from None
 
 
-def _plain(field: str, value: Any) -> Any:
+def plain(field: str, value: Any) -> Any:
     """A Python value as JSON would carry it."""
     try:
         return msgspec.to_builtins(value)

@@ -13,6 +13,7 @@ from tasks.engine.deadline import Alarm
 from tasks.engine.desk import Desk, Running
 from tasks.engine.session import lease
 from tasks.models import Task, Worker
+from tasks.pipelines.advance import sweep
 
 NAME = "tests"
 
@@ -21,7 +22,7 @@ def run_pending(limit: int = 1000) -> list[Task]:
     """Run every task that is due, in the order of the workers, until none is left or `limit` attempts are made.
 
     Returns the tasks as they are after their attempts. Tasks whose `run_at` lies ahead stay where they are, and HTTP
-    callbacks are not sent. Works inside a test's transaction.
+    callbacks are not sent; pipelines go on as their steps end. Works inside a test's transaction.
     """
     worker = _worker()
     done: list[Task] = []
@@ -31,6 +32,7 @@ def run_pending(limit: int = 1000) -> list[Task]:
 
 
 def _claim(worker: Worker) -> Task | None:
+    sweep()
     lifecycle.promote()
     names = {*claim.names(Worker.Roles.PLAIN), *claim.names(Worker.Roles.LOOP)} - {claim.CALLBACK}
     return next(iter(lifecycle.claim(claim.claimable(names)[:1], worker)), None)

@@ -21,6 +21,8 @@ from tasks.callbacks import settlement
 from tasks.database import database_now, transactional
 from tasks.engine.session import is_dead, live, machine
 from tasks.models import IdempotencyKey, SigninLink, StreamTicket, Task, TaskEvent, Worker
+from tasks.pipelines.advance import sweep as advance_pipelines
+from tasks.pipelines.retention import prune as prune_pipelines
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,10 @@ class Sweeper(threading.Thread):
             self._watch.rescue_expired: settings.TASKHUB_HEARTBEAT_S / 2,
             settlement.end_overdue: 1,
             counts.fold: 2,
+            advance_pipelines: 5,
             prune_events: 30,
             prune_tasks: 60,
+            prune_pipelines: 60,
             prune_credentials: 60,
             prune_sessions: 60,
         }

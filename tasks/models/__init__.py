@@ -3,6 +3,7 @@
 from tasks.models.access import CallbackSecret, IdempotencyKey, SigninLink, StreamTicket, Token
 from tasks.models.events import QueueCount, TaskEvent
 from tasks.models.hub import Marker, RateWindow
+from tasks.models.pipelines import Pipeline, Step
 from tasks.models.tasks import Attempt, DeadLetter, Queue, Task, TaskLog
 from tasks.models.workers import Worker
 
@@ -12,10 +13,12 @@ __all__ = [
     "DeadLetter",
     "IdempotencyKey",
     "Marker",
+    "Pipeline",
     "Queue",
     "QueueCount",
     "RateWindow",
     "SigninLink",
+    "Step",
     "StreamTicket",
     "Task",
     "TaskEvent",

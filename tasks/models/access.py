@@ -84,7 +84,7 @@ class IdempotencyKey(models.Model):
     route = models.CharField(max_length=100)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)  # SHA-256 of the canonical body
-    task_ids = models.JSONField(default=list)
+    task_ids = models.JSONField(default=list)  # or those of pipelines: of what the route creates
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -10,7 +10,10 @@ from tasks.states import Actions, States
 
 
 class TaskEvent(models.Model):
-    """One change of one task: its history, the audit, and what the live stream replays.
+    """One change of one task or one pipeline: its history, the audit, and what the live stream replays.
+
+    An event of a pipeline has no `task_id`, and `status` and `version` are the pipeline's; one of a step's task names
+    both, and is the task's.
 
     It repeats what a reader needs (name, queue, owner), so that the feed never has to join the task.
     """
@@ -19,10 +22,18 @@ class TaskEvent(models.Model):
         CREATED = "task_created"
         UPDATED = "task_updated"
         PROGRESS = "task_progress"
+        PIPELINE_STARTED = "PipelineStartEvent"
+        STEP_STARTED = "StepStartEvent"
+        STEP_COMPLETED = "StepCompleteEvent"
+        STEP_FAILED = "StepErrorEvent"
+        PIPELINE_COMPLETED = "PipelineCompleteEvent"
+        PIPELINE_FAILED = "PipelineErrorEvent"
+        PIPELINE_PROGRESS = "pipeline_progress"
 
     id = models.BigAutoField(primary_key=True)
     type = models.CharField(max_length=32)
     task_id = models.UUIDField(null=True)  # no foreign key: the log outlives what it tells of
+    pipeline_id = models.UUIDField(null=True)
     version = models.PositiveIntegerField()
     action = models.CharField(max_length=10, choices=Actions.choices, blank=True, default="")
     previous_status = models.CharField(max_length=13, choices=States.choices, null=True)
@@ -41,12 +52,17 @@ class TaskEvent(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["task_id", "version"], name="event_version_once", condition=Q(task_id__isnull=False)
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["pipeline_id", "version"],
+                name="event_of_pipeline_once",
+                condition=Q(task_id__isnull=True, pipeline_id__isnull=False),
+            ),
         ]
         indexes = [models.Index("timestamp", name="event_timestamp")]
 
     def __str__(self) -> str:
-        return f"{self.type} {self.task_id} v{self.version}"
+        return f"{self.type} {self.task_id or self.pipeline_id} v{self.version}"
 
 
 class QueueCount(models.Model):

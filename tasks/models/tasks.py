@@ -41,8 +41,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.waiting().filter(ready=False, run_at__lte=Now())
 
     def expired(self, before: dt.datetime) -> TaskQuerySet:
-        """Over since before that moment, and no dead letter: those wait for somebody."""
-        return self.filter(finished_at__lt=before).exclude(status=States.DEAD_LETTERED)
+        """Over since before that moment, and no dead letter: those wait for somebody. Steps go with their pipeline."""
+        return self.filter(finished_at__lt=before, pipeline=None).exclude(status=States.DEAD_LETTERED)
 
 
 class Task(models.Model):
@@ -55,6 +55,8 @@ class Task(models.Model):
     payload = models.JSONField(default=dict)
     tags = models.JSONField(default=list)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="tasks")
+    pipeline = models.ForeignKey("tasks.Pipeline", models.PROTECT, null=True, related_name="tasks", db_index=False)
+    step = models.CharField(max_length=100, null=True)  # its name within the pipeline
 
     callback_url = models.CharField(max_length=2048, blank=True, default="")
     callback_method = models.CharField(max_length=5, blank=True, default="")
@@ -124,6 +126,9 @@ class Task(models.Model):
             ),
         ]
         constraints = [
+            models.UniqueConstraint(
+                fields=["pipeline", "step"], name="task_step_once", condition=Q(pipeline__isnull=False)
+            ),
             models.CheckConstraint(name="task_status_known", condition=Q(status__in=States.values)),
             models.CheckConstraint(name="task_attempt_within_budget", condition=Q(attempt__lte=F("max_attempts"))),
             models.CheckConstraint(name="task_version_positive", condition=Q(version__gte=1)),

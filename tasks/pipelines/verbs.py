@@ -1,0 +1,90 @@
+"""What operators do to a pipeline. Its tasks are moved by their own verbs, as far as their states allow it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+
+from tasks import lifecycle
+from tasks.database import transactional
+from tasks.exceptions import Conflict
+from tasks.models import Pipeline, Task
+from tasks.models.pipelines import LIVE, Statuses
+from tasks.pipelines.advance import Round
+from tasks.states import Actions, States
+
+Verb = Callable[[uuid.UUID, str], Task]
+
+
+@transactional
+def cancel(pipeline_id: uuid.UUID, actor: str) -> Pipeline:
+    """Start no more steps, and end those that are on their way; running handlers are asked to stop.
+
+    Raises, as the others do, `Pipeline.DoesNotExist`, and `Conflict` when the status does not allow it.
+    """
+    round = _opened(pipeline_id, actor, "cancel", *LIVE, Statuses.PAUSED)
+    round.pipeline.status = Statuses.CANCELED
+    round.pipeline.error = {"type": "Canceled", "detail": f"Canceled by {actor}.", "fingerprint": "", "step": None}
+    return _done(round, lifecycle.cancel, f"canceled by {actor}")
+
+
+@transactional
+def pause(pipeline_id: uuid.UUID, actor: str) -> Pipeline:
+    """Start no more steps, and hold those that are on their way; running handlers stop at their next checkpoint."""
+    round = _opened(pipeline_id, actor, "pause", *LIVE)
+    round.pipeline.status = Statuses.PAUSED
+    return _done(round, lifecycle.pause, f"paused by {actor}")
+
+
+@transactional
+def resume(pipeline_id: uuid.UUID, actor: str) -> Pipeline:
+    """Go on: paused steps at their old `run_at`. One that has not come to its halt yet goes on as soon as it has."""
+    round = _opened(pipeline_id, actor, "resume", Statuses.PAUSED)
+    round.reopen()
+    for step in round.steps:
+        if step.task and step.task.requested == Actions.PAUSE:
+            step.resumes = True
+            round.touch(step)
+    return _done(round, lifecycle.resume, f"resumed by {actor}")
+
+
+@transactional
+def retry(pipeline_id: uuid.UUID, actor: str) -> Pipeline:
+    """Resurrect the steps that were dead-lettered or canceled, and run now what waits for another attempt."""
+    round = _opened(pipeline_id, actor, "retry", *LIVE, Statuses.FAILED, Statuses.CANCELED)
+    if stopping := [step.name for step in round.steps if step.task and step.task.requested == Actions.CANCEL]:
+        raise Conflict(f"Cannot retry a pipeline that is still stopping: {stopping[0]} runs until its next checkpoint.")
+    if round.pipeline.is_live and not any(step.has_failed or step.status == States.FAILED for step in round.steps):
+        raise Conflict(f"Cannot retry a pipeline that is {round.pipeline.status} and has no failed step.")
+    if not round.pipeline.is_live:
+        round.reopen()
+    return _done(round, _again, f"retried by {actor}")
+
+
+def _again(task_id: uuid.UUID, actor: str) -> Task:
+    try:
+        return lifecycle.resurrect(task_id, actor)
+    except Conflict:
+        return lifecycle.retry(task_id, actor)
+
+
+def _opened(pipeline_id: uuid.UUID, actor: str, verb: str, *allowed: str) -> Round:
+    """The pipeline as it is now: what has happened by itself is told before."""
+    Round.of(pipeline_id).finish()
+    round = Round.of(pipeline_id, actor)
+    if round.pipeline.status not in allowed:
+        states = " or ".join(allowed)
+        raise Conflict(f"Cannot {verb} a pipeline that is {round.pipeline.status}; it must be {states}.")
+    return round
+
+
+def _done(round: Round, verb: Verb, message: str) -> Pipeline:
+    """Move each task by `verb` that lets itself be moved so."""
+    round.messages.append(message)
+    for step in round.steps:
+        if step.task and step.status != States.COMPLETED:
+            with suppress(Conflict):
+                step.task = verb(step.task.pk, round.actor)
+    round.finish()
+    return round.pipeline
