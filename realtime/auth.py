@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -93,7 +93,7 @@ def is_ours(headers: dict[str, str]) -> bool:
     if not validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS):
         return False
     schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
-    return urlsplit(origin).scheme in schemes and origin == f"{urlsplit(origin).scheme}://{host}"
+    return origin in {f"{scheme}://{host}" for scheme in schemes}
 
 
 def _of_header(authorization: str) -> Principal:

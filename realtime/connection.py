@@ -228,6 +228,8 @@ class Connection:
             self.refuse("too_many_subscriptions", f"A connection has at most {SUBSCRIPTIONS} subscriptions.")
             return
         since = await replays.resume(self._feed, order.since) if order.since is not None else None
+        if since is None:
+            await self._feed.caught_up()  # what was committed before the request is not what comes after it
         here = await self._hold()
         shot = await in_database(snapshots.take, self.principal, key) if subscription.is_single else None
         if subscription.is_single and shot is None:

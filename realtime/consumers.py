@@ -163,7 +163,8 @@ class Socket(AsyncConsumer):
                 if request.batch is not None:
                     connection.batch = request.batch
                 subscription = Subscription(request.key, request.events, request.statuses)
-                connection.subscribe(Order(subscription, request.since or self._since_of_stream()))
+                since = self._since_of_stream() if request.since is None else request.since
+                connection.subscribe(Order(subscription, since))
             case Unsubscribe():
                 connection.unsubscribe(request.key)
             case Ping():

@@ -38,7 +38,7 @@ class Brake:
 def brake(send: Send) -> Brake | None:
     """A brake on the connection behind an open socket's `send`; None where `send` itself waits."""
     protocol = next(iter(getattr(send, "args", ())), None)
-    transport = getattr(protocol, "transport", None)
+    transport: Any = getattr(protocol, "transport", None)
     if not hasattr(transport, "registerProducer"):
         return None
     made = Brake()

@@ -12,7 +12,7 @@ from channels.layers import get_channel_layer
 from realtime.groups import HINTS
 from tasks import hints
 
-LOOK_S = 0.5  # how soon the thread notices that nobody wants it any more
+LOOK_S = 0.1  # how soon the thread notices that nobody wants it any more
 
 
 async def follow_group(hint: Callable[[], None]) -> None:
