@@ -41,7 +41,8 @@ def query_of(request: HttpRequest) -> TaskQuery:
     """What the address asks for. Raises `InvalidTask` naming what makes no sense; passes over what it does not know."""
     given = {name: value for name in (*FILTERS, "cursor") if (value := request.GET.get(name))}
     check_document(given)
-    return convert({**given, "limit": ROWS}, TaskQuery)
+    query: TaskQuery = convert({**given, "limit": ROWS}, TaskQuery)
+    return query
 
 
 def listing(request: HttpRequest, reader: Principal) -> Listing:

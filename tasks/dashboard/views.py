@@ -25,6 +25,7 @@ from tasks.dashboard.listing import rows as listed_rows
 from tasks.exceptions import InvalidTask
 from tasks.models import Task, TaskEvent
 
+STORY = (TaskEvent.Types.CREATED, TaskEvent.Types.UPDATED)  # what the timeline tells; progress has its bar
 LATEST = 500  # events, attempts and log lines that a task's page shows
 Page = Callable[..., HttpResponse]
 
@@ -93,8 +94,8 @@ def rows(request: HttpRequest, reader: Principal) -> HttpResponse:
 @for_readers
 def task(request: HttpRequest, reader: Principal, id: uuid.UUID) -> HttpResponse:
     position = cursor.head()
-    shown = get_object_or_404(reader.visible(Task.objects.select_related("owner", "worker")), pk=id)
-    history = TaskEvent.objects.filter(task_id=id).exclude(type=TaskEvent.Types.PROGRESS)
+    shown = get_object_or_404(reader.visible(Task.objects.select_related("owner", "worker", "pipeline")), pk=id)
+    history = TaskEvent.objects.filter(task_id=id, type__in=STORY)
     context = {
         "reader": reader,
         "section": "task",

@@ -151,7 +151,7 @@ def told(event: TaskEvent) -> str:
     """What happened, in a word or two."""
     if event.type == TaskEvent.Types.CREATED:
         return "Created"
-    return TOLD.get(event.action) or (event.message or "Changed").capitalize()  # type: ignore[call-overload]
+    return TOLD[Actions(event.action)] if event.action else (event.message or "Changed").capitalize()
 
 
 OUTCOME_GLYPHS = {"snoozed": "pending", "released": "pending", "lost": "dead_lettered"}
