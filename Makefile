@@ -5,6 +5,9 @@ PYTHON = python3
 VENV = .venv$(addprefix -,$(notdir $(filter-out python3,$(PYTHON))))
 DATA = "$${TASKHUB_DATA:-.data}"
 
+# Compiled modules make the second start a quick one.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A production that nothing runs in, for the checks of its settings.
 SOME_PRODUCTION = TASKHUB_ENV=production TASKHUB_DATA=$(VENV)/check TASKHUB_BASE_URL=https://hub.example.com \
 	TASKHUB_SECRET_KEY=not-a-secret-but-long-enough-for-the-checks-of-deployment-0123456789 \

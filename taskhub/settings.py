@@ -7,6 +7,7 @@ switched on by `make run`, which records `development` in the data directory.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ HTTPS = _base.scheme == "https"
 
 SECRET_KEY = env.secret("TASKHUB_SECRET_KEY", _generated("secret_key"))
 INSTALLED_APPS = [
-    "daphne",  # first: it replaces runserver by an ASGI one
+    *(["daphne"] if "runserver" in sys.argv else []),  # replaces runserver by an ASGI one; slow to import
     "taskhub.admin.HubAdmin",  # django.contrib.admin, with our site
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,18 @@ SHOWS_MOST = "demo.report"  # it reports progress
 
 def welcome(user: Any, strong: Callable[[str], str] = str) -> str:
     """The text, with what matters most in it made `strong`."""
-    return "\n".join(
-        [
-            "",
-            f"  {strong('TaskHub')} runs at {strong(settings.TASKHUB_BASE_URL)}",
-            "",
-            "  Sign in, once, within 15 minutes (`manage.py signin-link` makes another link):",
-            f"    {strong(signin.make_link(user))}",
-            "",
-            "  Submit a task:",
-            f"    {curl(token_file(user))}",
-            "",
-            "  Ctrl-C stops everything.",
-            "",
-        ]
-    )
+    return f"""
+  {strong("TaskHub")} runs at {strong(settings.TASKHUB_BASE_URL)}
+
+  Sign in, once, within 15 minutes:
+    {strong(signin.make_link(user))}
+  Another link:
+    {shlex.quote(shown(Path(sys.executable)))} manage.py signin-link
+  Submit a task:
+    {curl(token_file(user))}
+
+  Ctrl-C stops everything.
+"""
 
 
 def curl(token: Path) -> str:

@@ -83,7 +83,9 @@ class Supervisor:
     # -- while it runs ---------------------------------------------------------------------------------------------
 
     def _tend(self) -> None:
-        """Everything that is due now."""
+        """Everything that is due now. Raises what has kept the database from being brought into order."""
+        if self._watch.failure:
+            raise self._watch.failure
         self._bury()
         if self._progress and self._progress.complaint:
             self._renew_cluster(self._progress.complaint)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from tasks.database import database_now
 from tasks.engine import progress, session
@@ -19,7 +19,6 @@ from tasks.engine import progress, session
 logger = logging.getLogger(__name__)
 
 IDLE = 1.0  # seconds between two looks while there is no subject
-AFTER_ERROR = 10.0  # seconds after an error of our own, which will hardly have gone by itself
 
 
 class Subject(Protocol):
@@ -37,10 +36,11 @@ class Watch(threading.Thread):
     """Looks at one subject after another; the supervisor says at which."""
 
     def __init__(self, prepare: Callable[[], bool]) -> None:
-        """`prepare` brings the database into order before the first subject is looked at; tried until it is true."""
+        """`prepare` brings the database into order before anything is looked at; it is tried until it returns true."""
         super().__init__(name="watch", daemon=True)
         self._prepare = prepare
         self.is_ready = False  # whether it has
+        self.failure: BaseException | None = None  # why it never will
         self._subject: Subject | None = None
         self._given_back = threading.Event()
         self._given_back.set()
@@ -58,18 +58,25 @@ class Watch(threading.Thread):
         return self._given_back
 
     def run(self) -> None:
-        while True:
+        self._get_ready()
+        while self.is_ready:
             subject = self._subject
-            had_no_error = self._look_at(subject)
-            self._wake.wait((subject.each if subject else IDLE) if had_no_error else AFTER_ERROR)
-            self._wake.clear()
+            self._look_at(subject)
+            self._pause(subject.each if subject else IDLE)
 
-    def _look_at(self, subject: Subject | None) -> bool:
-        """Returns whether all went as it should; an outage is nothing unusual."""
-        try:
-            if not self.is_ready:
+    def _get_ready(self) -> None:
+        while not (self.is_ready or self.failure):
+            try:
                 self.is_ready = self._prepare()
-                return True
+            except (OperationalError, InterfaceError) as error:
+                self._go_blind(None, error)
+            except BaseException as error:
+                self.failure = error
+            if not self.is_ready:
+                self._pause(IDLE)
+
+    def _look_at(self, subject: Subject | None) -> None:
+        try:
             if not self._given_back.is_set():
                 release_the_dead()
                 self._given_back.set()
@@ -80,8 +87,10 @@ class Watch(threading.Thread):
             self._go_blind(subject, error)
         except Exception:
             logger.exception("The supervisor's look at the database failed; it tries again.")
-            return False
-        return True
+
+    def _pause(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
 
     def _go_blind(self, subject: Subject | None, error: Exception) -> None:
         connection.close()

@@ -34,6 +34,7 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 class Command(BaseCommand):
     help = "Run the web server and the workers; start them anew when they die or stand still."
+    requires_system_checks = []  # `_prepare` runs them, while the web server starts
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
@@ -63,6 +64,7 @@ class Command(BaseCommand):
 
     def _prepare(self) -> bool:
         """Bring the database into order; in production that is the operator's, and we wait for it."""
+        self.check()
         if lacks_migrations():
             if not settings.DEVELOPMENT:
                 self._say_once("The database lacks migrations: run `manage.py migrate`. The workers start after it.")

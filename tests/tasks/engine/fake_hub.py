@@ -47,6 +47,8 @@ def program(folder: Path, name: str) -> None:
 class FakeWatch(threading.Thread):
     """Has the watch's face, and knows what the folder says."""
 
+    failure = None
+
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
         self._folder = folder

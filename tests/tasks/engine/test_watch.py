@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
-from django.db import OperationalError
+from django.core.management import CommandError
+from django.db import OperationalError, ProgrammingError
 
 from tasks.engine import session
+from tasks.engine import watch as watching
 from tasks.engine.watch import Closing, Watch, release_the_dead
 from tasks.models import Task
 from tests.factories import claim, make_task, make_worker
@@ -33,10 +35,8 @@ class Subject:
         self.seen.append("begin")
 
 
-def make_watch(prepared: bool = True) -> Watch:
-    watch = Watch(lambda: True)
-    watch.is_ready = prepared
-    return watch
+def make_watch() -> Watch:
+    return Watch(lambda: True)
 
 
 def local_worker(pid: int):
@@ -50,15 +50,30 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_it_looks_at_nothing_until_the_database_is_in_order():
-    answers, subject = [False, True], Subject()
-    watch = Watch(lambda: answers.pop(0))
-    watch._look_at(subject)
-    assert (watch.is_ready, subject.seen) == (False, [])
-    watch._look_at(subject)
-    assert (watch.is_ready, subject.seen) == (True, [])
-    watch._look_at(subject)
-    assert subject.seen == ["look"]
+def test_it_tries_to_bring_the_database_into_order_until_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(watching, "IDLE", 0.0)
+    answers = [OperationalError("not yet"), False, True]
+
+    def prepare() -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watch = Watch(prepare)
+    watch._get_ready()
+    assert (watch.is_ready, watch.failure, answers) == (True, None, [])
+    assert "not yet" in caplog.text
+
+
+@pytest.mark.parametrize("error", [CommandError("a system check"), ProgrammingError("a migration"), SystemExit(1)])
+def test_what_no_patience_can_mend_ends_it(error):
+    def prepare() -> bool:
+        raise error
+
+    watch = Watch(prepare)
+    watch.run()
+    assert (watch.is_ready, watch.failure) == (False, error)
 
 
 @pytest.mark.django_db
@@ -71,22 +86,6 @@ def test_an_outage_is_said_once_and_then_everything_is_looked_at_afresh(caplog):
     subject.errors.append(OperationalError("again"))
     watch._look_at(subject)
     assert len(caplog.records) == 2
-
-
-@pytest.mark.django_db
-def test_preparation_outlasts_an_outage():
-    errors = [OperationalError("not yet")]
-
-    def prepare() -> bool:
-        if errors:
-            raise errors.pop()
-        return True
-
-    watch = Watch(prepare)
-    watch._look_at(None)
-    assert not watch.is_ready
-    watch._look_at(None)
-    assert watch.is_ready
 
 
 def test_an_error_of_its_own_does_not_end_it(caplog):
