@@ -22,6 +22,7 @@ from tasks.changes import Change, Outcome
 from tasks.database import database_now, insert, transactional, uuid7
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
+from tasks.models.tasks import TaskQuerySet
 from tasks.states import Actions, States
 
 A = Actions
@@ -104,20 +105,20 @@ def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> b
 
 
 @transactional
-def rescue(tasks: QuerySet[Task], charged: bool, detail: str = "The worker is gone.") -> list[Task]:
+def rescue(tasks: TaskQuerySet, charged: bool, detail: str = "The worker is gone.") -> list[Task]:
     """Take tasks that are being processed from a worker that is lost. Charged, it counts as a crash of theirs."""
     rescued, now = _lock(tasks.processing()), database_now()
-    lost = [Outcome(task.pk, task.lease, A.RESCUE, error=changes.lost(task, detail)) for task in rescued]
+    lost = [Outcome(task.pk, task.present_lease, A.RESCUE, error=changes.lost(task, detail)) for task in rescued]
     ends = zip(rescued, lost, strict=True)
     _end([(task, outcome, changes.rescued(task, charged, detail, now)) for task, outcome in ends], now, HUB)
     return rescued
 
 
 @transactional
-def release(tasks: QuerySet[Task], actor: str) -> list[Task]:
+def release(tasks: TaskQuerySet, actor: str) -> list[Task]:
     """Take tasks that are being processed from a worker that is stopped on purpose: no attempt is used."""
     released, now = _lock(tasks.processing()), database_now()
-    outcomes = [Outcome(task.pk, task.lease, A.RELEASE) for task in released]
+    outcomes = [Outcome(task.pk, task.present_lease, A.RELEASE) for task in released]
     ends = zip(released, outcomes, strict=True)
     _end([(task, outcome, changes.ended(task, outcome, now)) for task, outcome in ends], now, actor)
     return released
@@ -173,7 +174,7 @@ def _operate(task_id: uuid.UUID, decide: Callable[[Task, dt.datetime], Change], 
     task, now = Task.objects.select_for_update().get(pk=task_id), database_now()
     change = decide(task, now)
     if task.lease and change.status != States.PROCESSING:  # a deferred callback: no worker will record its attempt
-        _end([(task, Outcome(task.pk, task.lease, A.CANCEL), change)], now, actor)
+        _end([(task, Outcome(task.pk, task.present_lease, A.CANCEL), change)], now, actor)
     else:
         _write([(task, change)], now, actor)
     return task

@@ -201,7 +201,7 @@ def _task(new: NewTask, owner: Any, name: str, queue: str, max_attempts: int, ti
         priority=new.priority,
         max_attempts=new.max_attempts or max_attempts,
         timeout=new.timeout or timeout,
-        run_at=_run_at(new),
+        run_at=_run_at(new),  # type: ignore[misc]  # None becomes now when it is stored
         tags=new.tags,
         retry_delay=new.retry.delay,
         retry_factor=new.retry.factor,

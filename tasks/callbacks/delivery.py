@@ -23,8 +23,7 @@ ENDS = {Verdict.COMPLETED: Actions.COMPLETE, Verdict.GONE: Actions.BURY, Verdict
 
 def callback_for(task: Task) -> Callback:
     """The request of the task's present attempt. Asks the database whether the owner has a secret."""
-    assert task.lease is not None
-    own = CallbackSecret.objects.filter(user_id=task.owner_id).values_list("secret", flat=True).first()
+    own = CallbackSecret.objects.filter(user__tasks=task).values_list("secret", flat=True).first()
     return Callback(
         task_id=str(task.pk),
         url=task.callback_url,
@@ -33,7 +32,7 @@ def callback_for(task: Task) -> Callback:
         payload=task.payload,
         secrets=(own or settings.TASKHUB_CALLBACK_SECRET).split(),
         attempt=task.attempt,
-        attempt_token=attempt_token(task.pk, task.lease),
+        attempt_token=attempt_token(task.pk, task.present_lease),
         task_url=f"{settings.TASKHUB_BASE_URL}/api/v1/tasks/{task.pk}",
         timeout=task.timeout,
     )
@@ -53,13 +52,12 @@ def is_token_of(token: str, task_id: uuid.UUID, lease: uuid.UUID | None) -> bool
 
 def outcome_of(task: Task, answer: Answer) -> Outcome:
     """How the attempt ended. A deferred answer is no end and has no outcome."""
-    assert task.lease is not None
     described = None
     if answer.error:
         described = errors.describe(task.name, answer.error["type"], answer.error["detail"])
     return Outcome(
         task.pk,
-        task.lease,
+        task.present_lease,
         ENDS[answer.outcome],
         result=answer.result,
         result_size=len(msgspec.json.encode(answer.result)),

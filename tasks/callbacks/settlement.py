@@ -52,8 +52,7 @@ def report(task_id: uuid.UUID, token: str, percent: float | None, message: str) 
     if not is_token_of(token, task.pk, task.lease):
         _attempt_of(task, token)
         raise StaleLease("This attempt has ended already.")
-    assert task.lease is not None
-    lifecycle.report([Progress(task.pk, task.lease, percent, message)], RECEIVER)
+    lifecycle.report([Progress(task.pk, task.present_lease, percent, message)], RECEIVER)
     return Task.objects.get(pk=task.pk)
 
 
@@ -65,18 +64,16 @@ def end_overdue() -> int:
 
 def _overdue(task: Task) -> Outcome:
     detail = "The receiver accepted the task and did not report a result by its deadline."
-    assert task.lease is not None
-    return Outcome(task.pk, task.lease, Actions.FAIL, error=errors.describe(task.name, "DeadlineExceeded", detail))
+    return Outcome(task.pk, task.present_lease, Actions.FAIL, error=errors.describe(task.name, "DeadlineExceeded", detail))
 
 
 def _outcome(task: Task, result: Any, error: dict[str, str] | None, reported: dict[str, Any]) -> Outcome:
-    assert task.lease is not None
     response = {"reported": reported}
     if error:
         described = errors.describe(task.name, error["type"], error["detail"])
-        return Outcome(task.pk, task.lease, Actions.FAIL, error=described, response=response)
+        return Outcome(task.pk, task.present_lease, Actions.FAIL, error=described, response=response)
     size = len(msgspec.json.encode(result))
-    return Outcome(task.pk, task.lease, Actions.COMPLETE, result=result, result_size=size, response=response)
+    return Outcome(task.pk, task.present_lease, Actions.COMPLETE, result=result, result_size=size, response=response)
 
 
 def _attempt_of(task: Task, token: str) -> Attempt:

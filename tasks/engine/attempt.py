@@ -134,5 +134,4 @@ def _finished(task: Task, outcome: Outcome, context: Context, began: float) -> O
 
 
 def _outcome(task: Task, action: Actions, **fields: Any) -> Outcome:
-    assert task.lease is not None
-    return Outcome(task.pk, task.lease, action, **fields)
+    return Outcome(task.pk, task.present_lease, action, **fields)

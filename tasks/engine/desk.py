@@ -115,8 +115,7 @@ class Desk:
             unstarted = list(self._unstarted)
             self._unstarted.clear()
         for task in unstarted:
-            assert task.lease is not None
-            self._lay_down(Outcome(task.pk, task.lease, Actions.RELEASE))
+            self._lay_down(Outcome(task.pk, task.present_lease, Actions.RELEASE))
         return len(unstarted)
 
     def report(self) -> None:
@@ -137,7 +136,7 @@ class Desk:
     def _store(self, reports: Sequence[tuple[Running, Reports]]) -> None:
         lifecycle.report(
             [
-                Progress(running.task.pk, running.task.lease, *said.progress)
+                Progress(running.task.pk, running.task.present_lease, *said.progress)
                 for running, said in reports
                 if said.progress
             ],
@@ -147,4 +146,4 @@ class Desk:
             if said.lines:
                 logs.append(running.task, said.lines)
             if said.state is not None:
-                lifecycle.save_state(running.task.pk, running.task.lease, said.state)
+                lifecycle.save_state(running.task.pk, running.task.present_lease, said.state)

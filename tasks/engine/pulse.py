@@ -100,7 +100,7 @@ class Pulse(threading.Thread):
         requested = Task.objects.processing().filter(worker=self._session.worker, requested__isnull=False)
         for task_id, request in requested.values_list("pk", "requested"):
             running = self._desk.running.get(task_id)
-            if running:
+            if running and request:
                 running.context.interrupt(request)
                 if request == Actions.CANCEL:
                     running.canceled_at = running.canceled_at or time.monotonic()
@@ -137,14 +137,13 @@ class Pulse(threading.Thread):
     def _die(self, running: Running, reason: str) -> None:
         """Write the end of the attempt that cannot be ended, and end the process."""
         task = running.task
-        assert task.lease is not None
         logger.error("%s %s does not end; the worker ends with it.", task.name, task.pk)
         self._desk.hand_back()
         if reason == DEADLINE:
             error = errors.describe(task.name, "DeadlineExceeded", f"The deadline of {task.timeout:g} s passed.")
-            outcome = Outcome(task.pk, task.lease, Actions.FAIL, error=error, elapsed=running.elapsed)
+            outcome = Outcome(task.pk, task.present_lease, Actions.FAIL, error=error, elapsed=running.elapsed)
         else:
-            outcome = Outcome(task.pk, task.lease, Actions.RELEASE, elapsed=running.elapsed)
+            outcome = Outcome(task.pk, task.present_lease, Actions.RELEASE, elapsed=running.elapsed)
         try:
             self._desk.end(running, outcome)
             self._desk.record()

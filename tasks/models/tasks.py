@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import ClassVar
 
 from django.conf import settings
@@ -153,6 +154,12 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.id}"
+
+    @property
+    def present_lease(self) -> uuid.UUID:
+        """The lease of a task that is being processed."""
+        assert self.lease is not None
+        return self.lease
 
     @property
     def is_callback(self) -> bool:

@@ -35,7 +35,8 @@ def task_of(
 ) -> tuple[Task, str | None]:
     """The unsaved task of a step whose dependencies have returned `results`, and why it can never run, if so."""
     columns = {column: template[column] for column in COLUMNS}
-    task = Task(**columns, owner_id=pipeline.owner_id, pipeline=pipeline, step=step.name, run_at=_run_at(template, now))
+    task = Task(**columns, owner_id=pipeline.owner_id, pipeline=pipeline, step=step.name)
+    task.run_at = _run_at(template, now)  # type: ignore[assignment]  # None becomes now when it is stored
     task.payload = fill(template["payload"], results, pipeline.input)
     if reason := refusal(task.payload):
         _disarm(task, reason)
