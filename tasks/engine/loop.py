@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -113,7 +113,8 @@ class LoopWorker:
         with closing(hints.listen()) as listener:
             while self._goes_on():
                 if listener.wait(claim.SAFETY):
-                    self._loop.call_soon_threadsafe(self._wake.set)
+                    with suppress(RuntimeError):  # the loop has ended meanwhile
+                        self._loop.call_soon_threadsafe(self._wake.set)
 
     # -- running --------------------------------------------------------------------------------------------------
 
