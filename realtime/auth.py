@@ -90,7 +90,7 @@ def is_ours(headers: dict[str, str]) -> bool:
     origin, host = headers.get("origin", ""), headers.get("host", "")
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    if not validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS):
+    if not validate_host(split_domain_port(host)[0], [*map(str, settings.ALLOWED_HOSTS)]):
         return False
     schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
     return origin in {f"{scheme}://{host}" for scheme in schemes}

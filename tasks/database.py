@@ -78,7 +78,7 @@ def _insertion(model: type[Model], alias: str) -> tuple[list[Field], str]:
     """The columns to fill and the statement that fills them."""
     quote = connections[alias].ops.quote_name
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField | BigAutoField)]
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     places = ", ".join(["%s"] * len(fields))
     return fields, f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
 

@@ -73,7 +73,7 @@ def _trends(tasks: TaskQuerySet, fingerprints: Iterable[str]) -> dict[str, list[
         for n, (start, end) in enumerate(pairwise(edges))
     }
     recent = tasks.dead_lettered().filter(fingerprint__in=fingerprints, finished_at__gte=edges[0])
-    rows = recent.order_by().values("fingerprint").annotate(**days)
+    rows: Iterable[dict[str, Any]] = recent.order_by().values("fingerprint").annotate(**days)
     return {row["fingerprint"]: [row[day] for day in days] for row in rows}
 
 

@@ -239,7 +239,7 @@ def history_json(event: TaskEvent) -> HistoryJSON:
     return {
         "version": event.version,
         "type": event.type,
-        "previous_status": event.previous_status and _status(event.previous_status),
+        "previous_status": _status(event.previous_status) if event.previous_status else None,
         "status": _status(event.status),
         "attempt": event.attempt,
         "actor": event.actor,

@@ -67,7 +67,7 @@ class Readyz(Endpoint):
 
 def _not_ready(why: str) -> Response:
     response = Response(problem(503, why), status=503, headers={"Retry-After": "1"}, content_type=CONTENT_TYPE)
-    response._has_been_logged = True  # whoever asks is told; Django would log an error at each question
+    response._has_been_logged = True  # type: ignore[attr-defined]  # whoever asks is told; Django would log an error at each question
     return response
 
 
@@ -129,9 +129,9 @@ class HubCollector(Collector):
             "taskhub_oldest_pending_seconds", "How long the task that is due longest has waited.", labels=["queue"]
         )
         paused = GaugeMetricFamily("taskhub_queue_paused", "1 while the queue is paused.", labels=["queue"])
-        for queue in counts.queues():
-            wait.add_metric([queue["name"]], queue["oldest_pending_s"] or 0)
-            paused.add_metric([queue["name"]], queue["paused"])
+        for row in counts.queues():
+            wait.add_metric([row["name"]], row["oldest_pending_s"] or 0)
+            paused.add_metric([row["name"]], row["paused"])
         yield wait
         yield paused
         workers = counts.workers_online()

@@ -68,7 +68,7 @@ def operation(
         parameters=[*_parameters(query), *headers],
         responses=dict(_answer(status, shape) for status, shape in answers.items())
         | {(status, CONTENT_TYPE): _problem(status) for status in sorted(set(refused))},
-        **({"auth": []} if is_open else {}),
+        auth=[] if is_open else None,
     )
 
 

@@ -49,8 +49,9 @@ WORDS = {
 
 def follow(event: TaskEvent) -> None:
     """A task has changed. If it is a step's, its pipeline is brought up to date."""
-    is_news = event.pipeline_id and event.task_id and event.type == TaskEvent.Types.UPDATED
-    if is_news and Step.objects.filter(task_id=event.task_id, seen__lt=event.version).exists():
+    if not (event.pipeline_id and event.task_id and event.type == TaskEvent.Types.UPDATED):
+        return
+    if Step.objects.filter(task_id=event.task_id, seen__lt=event.version).exists():
         _try(event.pipeline_id)
 
 
@@ -172,7 +173,7 @@ class Round:
         if task.status == States.COMPLETED:
             self._story.step_completed(step, self._results([step.name])[step.name])
         elif task.status == States.DEAD_LETTERED:
-            self._story.step_failed(step, task.error)
+            self._story.step_failed(step, task.error or {})
 
     def _let_go_on(self, step: Step, task: Task) -> None:
         """The pipeline was resumed before this task had come to its halt."""
@@ -182,7 +183,7 @@ class Round:
             step.status, step.seen = step.task.status, step.task.version
 
     def _results(self, names: Iterable[str]) -> dict[str, Any]:
-        ids = {step.task_id: step.name for step in self.steps if step.name in set(names)}
+        ids = {step.task_id: step.name for step in self.steps if step.task_id and step.name in set(names)}
         return {ids[pk]: result for pk, result in Task.objects.filter(pk__in=ids).values_list("pk", "result")}
 
     # -- what may start now ----------------------------------------------------------------------------------------

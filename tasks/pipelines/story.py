@@ -30,20 +30,20 @@ class Story:
 
     def step_completed(self, step: Step, result: Any) -> None:
         took = _milliseconds(step.started_at, step.finished_at)
-        about = {"step_name": step.name, "step_index": step.index, "duration_ms": took}
+        about: dict[str, Any] = {"step_name": step.name, "step_index": step.index, "duration_ms": took}
         self._tell(T.STEP_COMPLETED, **about, **_carried("result", result))
 
     def step_failed(self, step: Step, error: dict[str, Any]) -> None:
         self._tell(T.STEP_FAILED, step_name=step.name, step_index=step.index, error=error)
 
     def progressed(self, message: str) -> None:
-        about = {"current_step": self._pipeline.current_step, "total_steps": self._pipeline.total_steps}
+        about: dict[str, Any] = {"current_step": self._pipeline.current_step, "total_steps": self._pipeline.total_steps}
         self._tell(T.PIPELINE_PROGRESS, message, **about)
 
     def pipeline_completed(self) -> None:
         pipeline = self._pipeline
         took = _milliseconds(pipeline.started_at, pipeline.finished_at)
-        about = {"pipeline_type": pipeline.pipeline_type, "status": "COMPLETED", "duration_ms": took}
+        about: dict[str, Any] = {"pipeline_type": pipeline.pipeline_type, "status": "COMPLETED", "duration_ms": took}
         self._tell(T.PIPELINE_COMPLETED, **about, **_carried("result", pipeline.result))
 
     def pipeline_failed(self) -> None:

@@ -51,7 +51,7 @@ class Command(BaseCommand):
         if not create:
             raise CommandError(f"There is no user {name!r}. Add --create to make one.")
         try:
-            model._meta.get_field(model.USERNAME_FIELD).clean(name, None)
+            model._meta.get_field(model.USERNAME_FIELD).clean(name, None)  # type: ignore[union-attr]  # a username is a field
         except ValidationError as error:
             raise CommandError(f"{name!r} cannot be a username: {' '.join(error.messages)}") from None
         owner = model.objects.create_user(name)
