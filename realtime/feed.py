@@ -163,11 +163,12 @@ def encoded(page: Page, position: Cursor) -> Iterator[Entry]:
 
 
 def _entry(event: TaskEvent, before: Cursor, after: Cursor) -> Entry:
+    of_task = event.task_id is not None
     return Entry(
         id=event.id,
         type=event.type,
-        task_id=str(event.task_id) if event.task_id else None,
-        pipeline_id=event.data.get("pipeline_id"),
+        task_id=str(event.task_id) if of_task else None,
+        pipeline_id=None if of_task else str(event.pipeline_id),
         queue=event.queue,
         owner_id=event.owner_id,
         status=event.status,

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tasks.models import TaskEvent
 from tasks.representation import Error as TaskError
-from tasks.representation import Status, event_json, moment
+from tasks.representation import PipelineError, PipelineStatus, PipelineType, Status, event_json, moment
 
 PROTOCOL = 1
 HEARTBEAT_S = 25
@@ -219,6 +219,72 @@ class TaskProgress(Event, tag="task_progress", kw_only=True):
     percent: float | None
     message: str
     version: int
+
+
+class PipelineEvent(Event, kw_only=True):
+    """What happens to a pipeline, as one event of the log."""
+
+    pipeline_id: str
+    version: int
+
+
+class PipelineStart(PipelineEvent, tag="PipelineStartEvent", kw_only=True):
+    """A pipeline has started. `input_omitted` over 16 KiB."""
+
+    pipeline_type: PipelineType
+    input: Any
+    input_omitted: bool | UnsetType = UNSET
+
+
+class StepStart(PipelineEvent, tag="StepStartEvent", kw_only=True):
+    """A step was claimed for the first time, or the first time since it was resurrected."""
+
+    step_name: str
+    step_index: int
+    task_id: str
+
+
+class StepComplete(PipelineEvent, tag="StepCompleteEvent", kw_only=True):
+    """A step is complete. `result_omitted` over 16 KiB."""
+
+    step_name: str
+    step_index: int
+    result: Any
+    result_omitted: bool | UnsetType = UNSET
+    duration_ms: int
+
+
+class StepError(PipelineEvent, tag="StepErrorEvent", kw_only=True):
+    """A step was dead-lettered or canceled."""
+
+    step_name: str
+    step_index: int
+    error: TaskError
+
+
+class PipelineComplete(PipelineEvent, tag="PipelineCompleteEvent", kw_only=True):
+    """Every step is complete. `result_omitted` over 16 KiB."""
+
+    pipeline_type: PipelineType
+    status: Literal["COMPLETED"]
+    duration_ms: int
+    result: Any
+    result_omitted: bool | UnsetType = UNSET
+
+
+class PipelineFailed(PipelineEvent, tag="PipelineErrorEvent", kw_only=True):
+    """Nothing more of it can run."""
+
+    error: PipelineError
+
+
+class PipelineProgress(PipelineEvent, tag="pipeline_progress", kw_only=True):
+    """How far a pipeline is: `current_step` of its steps are complete."""
+
+    status: PipelineStatus
+    current_step: int
+    total_steps: int
+    message: str
 
 
 class TaskLog(Frame, tag="task_log", kw_only=True):

@@ -19,7 +19,8 @@ BYTES = 32 * 1024 * 1024
 class Entry:
     """An event, ready to be sent, with what is needed to tell who wants it.
 
-    `before` and `after` are the positions around it, in the order in which the feed read the log.
+    It has the id of its task or, if it tells of a pipeline itself, of that. `before` and `after` are the positions
+    around it, in the order in which the feed read the log.
     """
 
     id: int

@@ -10,8 +10,8 @@ from django.db.models import Max
 
 from realtime.messages import Key
 from tasks.access import Principal
-from tasks.models import Task, TaskLog
-from tasks.representation import task_json
+from tasks.models import Pipeline, Task, TaskLog
+from tasks.representation import pipeline_json, task_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,18 @@ def take(principal: Principal, key: Key) -> Shot | None:
         wanted = uuid.UUID(key.value)
     except ValueError:
         return None
-    return _task(principal, wanted) if key.name == "task_id" else None
+    return _task(principal, wanted) if key.name == "task_id" else _pipeline(principal, wanted)
 
 
 def _task(principal: Principal, task_id: uuid.UUID) -> Shot | None:
     last = TaskLog.objects.filter(task=task_id).aggregate(last=Max("seq"))["last"] or 0
     task = principal.visible(Task.objects.all()).select_related("owner").filter(pk=task_id).first()
     return Shot({"task": task_json(task)}, task.owner_id, task.version, last) if task else None
+
+
+def _pipeline(principal: Principal, pipeline_id: uuid.UUID) -> Shot | None:
+    pipeline = Pipeline.objects.visible_to(principal.user).select_related("owner").filter(pk=pipeline_id).first()
+    if pipeline is None or not principal.sees(pipeline.owner_id):
+        return None
+    shown = pipeline_json(pipeline, pipeline.steps.order_by("index"))
+    return Shot({"pipeline": shown}, pipeline.owner_id, pipeline.version, 0)

@@ -13,8 +13,6 @@ from realtime.messages import EVERY, Key
 from realtime.ring import Entry
 from tasks.cursor import Cursor
 
-FIELDS = {"task_id": "task_id", "queue": "queue", "pipeline_id": "data__pipeline_id"}  # of a row of the log
-
 
 @dataclass(slots=True, eq=False)
 class Subscription:
@@ -62,7 +60,9 @@ class Subscription:
 
     def where(self) -> Q:
         """The same condition for the database."""
-        where = Q() if self.key.value == EVERY else Q(**{FIELDS[self.key.name]: self.key.value})
+        where = Q() if self.key.value == EVERY else Q(**{self.key.name: self.key.value})
+        if self.key.name == "pipeline_id":
+            where &= Q(task_id=None)
         if self.owner_id is not None:
             where &= Q(owner_id=self.owner_id)
         if self.events is not None:

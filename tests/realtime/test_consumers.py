@@ -17,6 +17,7 @@ from tasks.models import Token
 from tasks.states import Actions
 from tests.factories import claim, end, make_task
 from tests.realtime.conftest import make_user, token_of
+from tests.tasks.pipelines.factories import make_pipeline, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STREAM, TASKS = "/api/v1/stream", "/api/v1/tasks/stream"
@@ -221,6 +222,24 @@ async def test_batches(connect, root):
     batches = [frame for frame in client.frames if frame["type"] == "batch"]
     assert batches
     assert all(event["cursor"] for batch in batches for event in batch["events"])
+
+
+async def test_a_pipeline_is_followed_apart_from_its_tasks(connect, root):
+    pipeline = await in_database(make_pipeline)
+    client = await connect(f"/api/v1/pipelines/{pipeline.pk}/stream", token=root)
+    assert [(await client.next())["type"] for _ in range(3)] == ["hello", "subscribed", "snapshot"]
+    assert client.frames[-1]["pipeline"]["id"] == str(pipeline.pk)
+    await in_database(run, pipeline, "extract", "load")
+    await client.until("PipelineCompleteEvent")
+    events = [frame for frame in client.frames if "event_id" in frame]
+    told = [event["type"] for event in events if event["type"] != "pipeline_progress"]
+    assert told == [
+        "PipelineStartEvent", "StepStartEvent", "StepCompleteEvent", "StepStartEvent", "StepCompleteEvent",
+        "PipelineCompleteEvent",
+    ]  # fmt: skip
+    assert {event["pipeline_id"] for event in events} == {str(pipeline.pk)}
+    versions = [event["version"] for event in events]
+    assert versions == sorted(set(versions))
 
 
 # -- coming back ---------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from realtime import messages
 from realtime.messages import Authenticate, InvalidFrame, Key, Ping, Subscribe, Unsubscribe
 from tasks import lifecycle
 from tasks.models import TaskEvent
-from tasks.states import States
+from tasks.states import Actions, States
 from tests.factories import claim, make_task
+from tests.tasks.pipelines import factories as pipelines
 
 
 @pytest.mark.parametrize(
@@ -81,11 +82,12 @@ def test_a_batch_is_made_of_what_is_encoded_already():
     assert json.loads(messages.batch(['{"a":1}', '{"b":2}'])) == {"type": "batch", "events": [{"a": 1}, {"b": 2}]}
 
 
-FORMS = {
-    "task_created": messages.TaskCreated,
-    "task_updated": messages.TaskUpdated,
-    "task_progress": messages.TaskProgress,
-}
+FORMS = {form.__struct_config__.tag: form for form in (
+    messages.TaskCreated, messages.TaskUpdated, messages.TaskProgress, messages.PipelineStart, messages.StepStart,
+    messages.StepComplete, messages.StepError, messages.PipelineComplete, messages.PipelineFailed,
+    messages.PipelineProgress,
+)}  # fmt: skip
+OPTIONAL = {"result", "result_omitted", "input_omitted"}
 
 
 @pytest.mark.django_db
@@ -94,12 +96,13 @@ def test_events_have_the_documented_form():
         make_task(status)
     task = claim(make_task())
     lifecycle.report([lifecycle.Progress(task.pk, task.lease, 50, "half")], "test")
+    pipelines.run(pipelines.make_pipeline(), "extract", "load")
+    pipelines.run(pipelines.make_pipeline(), "extract", action=Actions.BURY)
     seen = set()
     for row in TaskEvent.objects.all():
         frame = json.loads(messages.event(row, "c"))
         form = FORMS[frame["type"]]
         msgspec.convert(frame, form)
-        optional = {"result", "result_omitted"}
-        assert frame.keys() - optional == {"type", *form.__struct_fields__} - optional
+        assert frame.keys() - OPTIONAL == {"type", *form.__struct_fields__} - OPTIONAL
         seen.add(frame["type"])
-    assert seen == FORMS.keys()
+    assert seen == FORMS.keys() == messages.LOGGED
