@@ -147,7 +147,7 @@ class Supervisor:
 
     def _clear_away(self, ended: Sequence[Child]) -> None:
         """End at once what is left of these children, see it gone, and give back what it held."""
-        held_tasks = self._cluster in ended and not self._cluster.has_gone
+        held_tasks = bool(self._cluster and self._cluster in ended and not self._cluster.has_gone)
         until = time.monotonic() + KILLED
         while (strays := self._strays(ended)) or not all(child.has_gone for child in ended):
             for child in ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
 import os
 import sys
@@ -47,13 +48,14 @@ class Command(BaseCommand):
         if not web and not cluster:
             sys.exit("taskhub: --no-web and --no-workers together leave nothing to run.")
         with_environment(PORT=options["port"], TASKHUB_WORKERS=options["workers"])
+        self._check_once = functools.cache(self.check)
         self._lock = only_one()
         self._address = listening(host) if web else None
         supervisor = Supervisor(
             Watch(self._prepare),
             web=web_server(self._address, with_workers=cluster) if self._address else None,
             cluster=cluster_of_workers() if cluster else None,
-            sessions=settings.Q_CLUSTER["workers"],
+            sessions=settings.TASKHUB_WORKERS + 1,  # one of them runs the event loop
             grace=settings.TASKHUB_SHUTDOWN_GRACE_S,
             sources=Sources(folders()) if settings.DEVELOPMENT else None,
             on_ready=self._announce,
@@ -63,11 +65,11 @@ class Command(BaseCommand):
             sys.exit(130)
 
     def _prepare(self) -> bool:
-        """Bring the database into order; in production that is the operator's, and we wait for it."""
-        self.check()
+        """Bring the database into order; in production that is the operator's, and we wait for it. Tried until true."""
+        self._check_once()
         if lacks_migrations():
             if not settings.DEVELOPMENT:
-                self._say_once("The database lacks migrations: run `manage.py migrate`. The workers start after it.")
+                ask_for_migrations()
                 return False
             call_command("migrate", verbosity=0, interactive=False)
         self._admin = access.bootstrap()
@@ -134,10 +136,15 @@ def lacks_migrations() -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
+@functools.cache  # once
+def ask_for_migrations() -> None:
+    logger.warning("The database lacks migrations: run `manage.py migrate`. The workers start after it.")
+
+
 def folders() -> list[Path]:
     """Where code is that a developer may change: the project and the apps that are not installed as packages."""
     project = import_module(settings.SETTINGS_MODULE).__file__
-    templates = [Path(folder) for engine in settings.TEMPLATES for folder in engine["DIRS"]]
+    templates = settings.BASE_DIR / "templates"
     found = [Path(config.path) for config in apps.get_app_configs()]
     own = [folder for folder in found if INSTALLED.isdisjoint(folder.parts)]
-    return [*own, *templates, Path(project or "").parent]
+    return [*own, templates, Path(project or "").parent]
