@@ -83,6 +83,27 @@ def _insertion(model: type[Model], alias: str) -> tuple[list[Field], str]:
     return fields, f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
 
 
+def save(rows: Sequence[Model], names: tuple[str, ...]) -> None:
+    """Write the fields called `names` of rows of one model. `bulk_update` costs ten times as much for few rows."""
+    if not rows:
+        return
+    database = connections[connection.alias]
+    fields, statement = _change(type(rows[0]), names, database.alias)
+    values = [[field.get_db_prep_save(getattr(row, field.attname), database) for field in fields] for row in rows]
+    with database.cursor() as cursor:
+        cursor.executemany(statement, values)
+
+
+@functools.cache
+def _change(model: type[Model], names: tuple[str, ...], alias: str) -> tuple[list[Field], str]:
+    """The columns to fill, the key last, and the statement that fills them."""
+    quote = connections[alias].ops.quote_name
+    fields, key = [model._meta.get_field(name) for name in names], model._meta.pk
+    columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
+    statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote(key.column)} = %s"  # noqa: S608
+    return [*fields, key], statement
+
+
 def is_conflict(error: OperationalError) -> bool:
     """Whether the same transaction may well succeed when it is tried again at once."""
     return getattr(error.__cause__, "sqlstate", None) in {SERIALIZATION_FAILURE, DEADLOCK_DETECTED}

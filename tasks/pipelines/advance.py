@@ -19,7 +19,7 @@ from django.db import DatabaseError
 
 from tasks import errors, lifecycle
 from tasks.changes import Outcome
-from tasks.database import database_now, insert, transactional
+from tasks.database import database_now, insert, save, transactional
 from tasks.lifecycle import HUB
 from tasks.models import Pipeline, Step, Task, TaskEvent, Worker
 from tasks.models.pipelines import WAITING, Statuses
@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 RESULT_LIMIT = 256 * 1024  # bytes of JSON
 AT_ONCE = 100  # pipelines that one sweep advances
-UNREAD = tuple(f"task__{column}" for column in lifecycle.UNREAD)
-OF_PIPELINE = ("status", "result", "error", "current_step", "version", "started_at", "finished_at", "updated_at")
+# What is read of a task and written of the others; payloads and results are fetched where they are needed.
+OF_PIPELINE = ("result", "status", "error", "current_step", "version", "started_at", "finished_at", "updated_at")
+OF_TASK = ("version", "status", "requested", "tries", "error", "started_at", "finished_at")
 OF_STEP = ("task", "seen", "status", "earlier_tries", "resumes", "started_at", "finished_at")
 WORDS = {
     States.PENDING: "waits to run",
@@ -103,7 +104,8 @@ class Round:
     def of(cls, pipeline_id: uuid.UUID, actor: str = HUB) -> Round:
         """Raises `Pipeline.DoesNotExist`."""
         pipeline = Pipeline.objects.select_for_update().defer("input", "result").get(pk=pipeline_id)
-        steps = pipeline.steps.select_related("task").defer("template", *UNREAD).order_by("index")
+        read = ("pipeline", "index", "name", "depends_on", *OF_STEP, *(f"task__{name}" for name in OF_TASK))
+        steps = pipeline.steps.select_related("task").only(*read).order_by("index")
         return cls(pipeline, list(steps), actor)
 
     def finish(self) -> bool:
@@ -262,10 +264,8 @@ class Round:
     def _write(self) -> bool:
         if not self._touched and self._visible() == self._before:
             return False
-        if self._touched:
-            Step.objects.bulk_update(self._touched, OF_STEP)
-        unread = self.pipeline.get_deferred_fields()
-        self.pipeline.save(update_fields=[column for column in OF_PIPELINE if column not in unread])
+        save(self._touched, OF_STEP)
+        save([self.pipeline], OF_PIPELINE if "result" not in self.pipeline.get_deferred_fields() else OF_PIPELINE[1:])
         self._story.write()
         return True
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from tasks import database
 from tasks.database import database_now, transactional, uuid7
-from tasks.models import Queue
+from tasks.models import Queue, QueueCount
 
 
 def conflict(sqlstate: str) -> OperationalError:
@@ -35,6 +35,17 @@ def test_the_clock_is_aware_in_utc_and_goes_on_within_a_transaction():
         first, second = database_now(), database_now()
     assert first.utcoffset() == dt.timedelta(0)
     assert first < second
+
+
+@pytest.mark.usefixtures("every_database")
+def test_named_fields_are_saved_and_no_others():
+    counts = [QueueCount(pk=n, queue="a", status="pending", n=n) for n in (1, 2, 3)]
+    QueueCount.objects.bulk_create(counts)
+    for count in counts:
+        count.n, count.queue, count.status = count.n * 10, "b", "failed"
+    database.save(counts[1:], ("n", "queue"))
+    rows = QueueCount.objects.order_by("pk").values_list("n", "queue", "status")
+    assert list(rows) == [(1, "a", "pending"), (20, "b", "pending"), (30, "b", "pending")]
 
 
 @pytest.mark.django_db(transaction=True)
