@@ -34,8 +34,8 @@ def register_all() -> None:
     """Called once, at start-up."""
     for check in (check_carrier, check_callbacks, check_base_url, check_services):
         register(check, TAG)
-    for check in (check_handlers, check_hosts):
-        register(_with_database(check), Tags.database)
+    for look in (check_handlers, check_hosts):
+        register(_with_database(look), Tags.database)
 
 
 def check_carrier(**_: Any) -> Iterator[CheckMessage]:

@@ -73,8 +73,8 @@ def _trends(tasks: TaskQuerySet, fingerprints: Iterable[str]) -> dict[str, list[
         for n, (start, end) in enumerate(pairwise(edges))
     }
     recent = tasks.dead_lettered().filter(fingerprint__in=fingerprints, finished_at__gte=edges[0])
-    rows: Iterable[dict[str, Any]] = recent.order_by().values("fingerprint").annotate(**days)
-    return {row["fingerprint"]: [row[day] for day in days] for row in rows}
+    rows = recent.order_by().values("fingerprint").annotate(**days)
+    return {row["fingerprint"]: [row[day] for day in days] for row in rows}  # type: ignore[literal-required]
 
 
 def _samples(tasks: TaskQuerySet, summaries: list[dict[str, Any]]) -> dict[str, Task]:

@@ -47,7 +47,7 @@ class Hub:
                 [sys.executable, str(ROOT / "manage.py"), "hub"],
                 env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
-        until(lambda: self._is_ready() or self.process and self.process.poll() is not None, "a hub that is ready")
+        until(lambda: self._is_ready() or (self.process and self.process.poll() is not None), "a hub that is ready")
         assert self.process.poll() is None, self.log.read_text()
         self.token = self.manage("token", "admin", "--scope", "submit", "read", "operate", "admin").split()[-1]
 

@@ -1,4 +1,4 @@
-"""An HTTP receiver of callbacks that a test commands, and that checks signatures with the specification's own package."""
+"""An HTTP receiver of callbacks at a test's command; it checks signatures with the specification's own package."""
 
 from __future__ import annotations
 

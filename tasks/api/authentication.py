@@ -39,7 +39,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         if signed_in is None:
             return None
         user = signed_in[0]
-        return user, access.session_principal(user, request._request.session.session_key)
+        return user, access.session_principal(user, request._request.session.session_key or "")
 
 
 class TokenScheme(OpenApiAuthenticationExtension):

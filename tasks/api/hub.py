@@ -90,7 +90,7 @@ class Workers(Endpoint):
 
     def _held(self) -> defaultdict[Any, list[Task]]:
         held: defaultdict[Any, list[Task]] = defaultdict(list)
-        tasks = self.principal.visible(Task.objects).processing().filter(worker__isnull=False)
+        tasks = self.principal.visible(Task.objects.all()).processing().filter(worker__isnull=False)
         for task in tasks.only("name", "queue", "started_at", "worker").order_by("pk"):
             held[task.worker_id].append(task)
         return held

@@ -20,6 +20,7 @@ def once(request: Request, create: Callable[[], list[Task]]) -> tuple[list[Task]
     key = key_of(request)
     if key is None:
         return create(), True
+    assert request.resolver_match is not None  # a view runs because its address was resolved
     route = f"{request.method} {request.resolver_match.route}"
     tasks, is_first = idempotency.once(f"user:{request.user.pk}", route, key, request.data, create)
     if not tasks:

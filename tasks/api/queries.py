@@ -66,7 +66,7 @@ def read(request: Request, struct: type[T]) -> T:
     if twice := [FieldError(name, "Give it once.") for name in parameters if len(parameters.getlist(name)) > 1]:
         raise InvalidTask(*twice)
     kinds = {field.name: str(field.type) for field in msgspec.structs.fields(struct)}
-    query = convert({name: _value(value, kinds.get(name, "")) for name, value in parameters.items()}, struct)
+    query = convert({name: _value(str(value), kinds.get(name, "")) for name, value in parameters.items()}, struct)
     if beyond := [FieldError(name, "Give a year from 1970 to 9000.") for name in parameters if _is_beyond(query, name)]:
         raise InvalidTask(*beyond)
     return query

@@ -106,7 +106,7 @@ def _parameters(query: type | None) -> list[OpenApiParameter]:
     """A struct's fields as parameters, each with its default and limits."""
     if query is None:
         return []
-    (_,), components = msgspec.json.schema_components([query], ref_template=REFERENCE + "{name}")
+    _, components = msgspec.json.schema_components([query], ref_template=REFERENCE + "{name}")
     properties = components[query.__name__]["properties"]
     return [
         OpenApiParameter(name, _without_null(schema), OpenApiParameter.QUERY) for name, schema in properties.items()
@@ -119,7 +119,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in (options[0] | {"default": schema.get("default")}).items() if value is not None}
 
 
-def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+def add_components(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
     """drf-spectacular's hook at the end: the components that the operations refer to."""
     _, found = msgspec.json.schema_components(_shapes.values(), ref_template=REFERENCE + "{name}")
     # The typed dicts are called TaskJSON and so on, to tell them from the models.

@@ -81,7 +81,7 @@ class TaskStatus(Endpoint):
         id="get_task_status",
     )
     def get(self, request: Request, id: uuid.UUID) -> Any:
-        task = self.principal.visible(Task.objects).get(pk=id)
+        task = self.principal.visible(Task.objects.all()).get(pk=id)
         etag = f'"{task.pk}.{task.version}"'
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         return get_conditional_response(request, etag=etag, response=Response(status_json(task), headers=headers))
@@ -106,7 +106,7 @@ class TaskAttempts(Endpoint):
         "Each try of a task", {200: AttemptPageJSON}, tag="tasks", query=Rest, errors=(404,), id="get_task_attempts"
     )
     def get(self, request: Request, id: uuid.UUID) -> Response:
-        rest, task = read(request, Rest), self.principal.visible(Task.objects).get(pk=id)
+        rest, task = read(request, Rest), self.principal.visible(Task.objects.all()).get(pk=id)
         rows = Attempt.objects.filter(task=task, number__gt=rest.after).order_by("number")
         tries = [attempt_json(row) for row in rows[: rest.limit + 1]]
         if task.status == States.PROCESSING and task.tries > rest.after:
@@ -153,7 +153,7 @@ SUMMARIES = {
     Actions.PAUSE: "Hold a task; a running one is asked to stop",
     Actions.RESUME: "Let a paused task go on",
 }
-ACTIONS = {
+ACTIONS: dict[Actions, type[TaskAction]] = {
     action: extend_schema_view(
         post=operation(summary, {200: TaskJSON}, tag="operations", errors=(404, 409), id=f"{action}_task")
     )(type(f"{action.title()}Task", (TaskAction,), {"action": action}))

@@ -106,7 +106,7 @@ class BulkTasks(Endpoint):
 
 def _once(request: Request, make: Callable[[], list[Task]]) -> tuple[list[Task], bool]:
     """Create what `make` builds; with an Idempotency-Key that came before, find what it created then."""
-    return idempotency.once(request, lambda: create_all(make(), actor=request.auth.name))
+    return idempotency.once(request, lambda: create_all(make(), actor=str(request.user)))
 
 
 def _page(request: Request, page: Cut) -> dict[str, Any]:

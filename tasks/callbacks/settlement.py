@@ -64,7 +64,8 @@ def end_overdue() -> int:
 
 def _overdue(task: Task) -> Outcome:
     detail = "The receiver accepted the task and did not report a result by its deadline."
-    return Outcome(task.pk, task.present_lease, Actions.FAIL, error=errors.describe(task.name, "DeadlineExceeded", detail))
+    error = errors.describe(task.name, "DeadlineExceeded", detail)
+    return Outcome(task.pk, task.present_lease, Actions.FAIL, error=error)
 
 
 def _outcome(task: Task, result: Any, error: dict[str, str] | None, reported: dict[str, Any]) -> Outcome:

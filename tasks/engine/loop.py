@@ -156,7 +156,8 @@ class LoopWorker:
         if answer.outcome is not Verdict.DEFERRED:
             return delivery.outcome_of(running.task, answer)
         left = delivery.deferral(running.task) - answer.elapsed
-        await self._patiently(partial(lifecycle.defer, running.task.pk, running.task.present_lease, left, self._session.name))
+        task = running.task
+        await self._patiently(partial(lifecycle.defer, task.pk, task.present_lease, left, self._session.name))
         return None
 
     async def _record(self) -> None:

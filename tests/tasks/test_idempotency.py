@@ -26,7 +26,9 @@ def create() -> list[Task]:
     return create_all(build_many([BODY, BODY]), "test")
 
 
-def request(key: str = "k", body: Any = BODY, principal: str = "alice", route: str = "tasks") -> tuple[list[Task], bool]:
+def request(
+    key: str = "k", body: Any = BODY, principal: str = "alice", route: str = "tasks"
+) -> tuple[list[Task], bool]:
     return once(principal, route, key, body, create)
 
 

@@ -15,11 +15,12 @@ from tests.factories import claim, end, make_task
 
 pytestmark = pytest.mark.django_db
 
-TASK = (
-    "id name queue priority status requested payload callback_url attempt max_attempts run_at timeout progress result "
-    "error version owner tags pipeline step worker created_at started_at finished_at updated_at"
-).split()
-UPDATED = "task_id task_name queue status version previous_status attempt message error".split()
+TASK = [
+    "id", "name", "queue", "priority", "status", "requested", "payload", "callback_url", "attempt",
+    "max_attempts", "run_at", "timeout", "progress", "result", "error", "version", "owner", "tags",
+    "pipeline", "step", "worker", "created_at", "started_at", "finished_at", "updated_at",
+]  # fmt: skip
+UPDATED = ["task_id", "task_name", "queue", "status", "version", "previous_status", "attempt", "message", "error"]
 
 
 def event(task, version):

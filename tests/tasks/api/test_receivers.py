@@ -8,8 +8,8 @@ from tasks import lifecycle, submit
 from tasks.callbacks import settlement
 from tasks.callbacks.delivery import attempt_token
 from tasks.models import Task
-from tests.factories import claim, end, make_worker
 from tasks.states import Actions
+from tests.factories import claim, end, make_worker
 
 pytestmark = pytest.mark.django_db
 
