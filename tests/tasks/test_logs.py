@@ -1,0 +1,68 @@
+"""The lines that handlers log: in the order in which they were said, over attempts and from threads."""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from tasks import lifecycle, logs
+from tasks.logs import LogLine
+from tasks.models import Task, TaskLog
+from tests.factories import claim, make_task
+
+NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+
+
+def lines(*messages: str) -> list[LogLine]:
+    return [LogLine("INFO", message, NOW) for message in messages]
+
+
+def stored(task: Task) -> list[tuple[int, int, str]]:
+    return list(TaskLog.objects.filter(task=task).order_by("seq").values_list("seq", "number", "message"))
+
+
+@pytest.mark.django_db
+def test_numbers_go_on_over_calls_and_attempts():
+    task = claim(make_task())
+    logs.append(task, lines("a", "b"))
+    logs.append(task, lines("c"))
+    lifecycle.rescue(Task.objects.filter(pk=task.pk), False)
+    task = claim(task)
+    logs.append(task, lines("d"))
+    assert stored(task) == [(1, 1, "a"), (2, 1, "b"), (3, 1, "c"), (4, 2, "d")]
+
+
+@pytest.mark.django_db
+def test_a_line_keeps_its_level_and_its_time():
+    task = claim(make_task())
+    logs.append(task, [LogLine("WARNING", "careful", NOW)])
+    line = TaskLog.objects.get(task=task)
+    assert (line.level, line.message, line.timestamp) == ("WARNING", "careful", NOW)
+
+
+@pytest.mark.django_db
+def test_each_task_counts_for_itself():
+    one, other = claim(make_task()), claim(make_task())
+    logs.append(one, lines("a"))
+    logs.append(other, lines("b"))
+    assert stored(one)[0][0] == stored(other)[0][0] == 1
+
+
+@pytest.mark.usefixtures("every_database")
+def test_two_who_write_at_the_same_time_share_no_number():
+    task = claim(make_task())
+
+    def write(name: str) -> None:
+        try:
+            for number in range(5):
+                logs.append(task, lines(f"{name}{number}"))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        for future in [threads.submit(write, name) for name in "abcd"]:
+            future.result(60)
+    assert [seq for seq, _, _ in stored(task)] == list(range(1, 21))
