@@ -6,7 +6,8 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 ORDER = ["DeadLetter", "Task", "Queue", "Worker", "TaskEvent", "Token"]  # what an operator needs first, first
 GROUPS = 5  # of dead letters, on the first page
@@ -21,10 +22,10 @@ class HubSite(AdminSite):
         apps = super().get_app_list(request, app_label)
         for app in apps:
             if app["app_label"] == "tasks":
-                app["models"].sort(key=lambda model: ORDER.index(model["object_name"]))
+                app["models"].sort(key=lambda model: _place(model["object_name"]))
         return sorted(apps, key=lambda app: app["app_label"] != "tasks")
 
-    def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         return super().index(request, {**overview(request), **(extra_context or {})})
 
 
@@ -32,6 +33,10 @@ class HubAdmin(AdminConfig):
     """Stands in INSTALLED_APPS for `django.contrib.admin`."""
 
     default_site = "taskhub.admin.HubSite"
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:

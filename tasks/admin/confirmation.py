@@ -50,7 +50,7 @@ class Preview:
 
     @property
     def now(self) -> int:
-        """How many tasks one confirmation changes."""
+        """How many tasks one confirmation changes at most."""
         return min(self.able, LIMIT)
 
     @property
@@ -65,7 +65,7 @@ class Preview:
 def preview(tasks: TaskQuerySet, action: Actions, whole: bool) -> Preview:
     able = tasks.filter(status__in=TABLE[action])
     ids = meant(tasks, action, whole)
-    sample = able.filter(pk__in=ids).select_related("owner").order_by("pk")[:SAMPLE]
+    sample = able.filter(pk__in=ids[:SAMPLE] if whole else ids).select_related("owner").order_by("pk")[:SAMPLE]
     return Preview(action, whole, ids, counted(able, CAP + 1), _others(tasks, action), list(sample))
 
 
@@ -133,26 +133,27 @@ def _limit(request: HttpRequest) -> int:
 
 
 def tell(request: HttpRequest, report: Report) -> None:
-    level = messages.SUCCESS if report.changed and not report.refused else messages.WARNING
-    messages.add_message(request, level, outcome(report))
+    done = (report.changed or report.asked) and not (report.refused or report.left)
+    messages.add_message(request, messages.SUCCESS if done else messages.WARNING, outcome(report))
 
 
 def outcome(report: Report) -> SafeString:
-    """ "Resurrected 12 tasks, 3 were not in a state that allows it: ..." """
-    waiting = sum(1 for task in report.changed if task.requested)
-    said = [f"{DONE[report.action]} {len(report.changed) - waiting:,}"] if len(report.changed) > waiting else []
-    said += [f"asked {waiting:,} that run to {report.action}"] if waiting else []
-    sentence = ", ".join(said) or f"{DONE[report.action]} none"
+    """ "Resurrected 12, 3 were not in a state that allows it: ..." """
+    said = [f"{DONE[report.action]} {report.changed:,}"] if report.changed or not report.asked else []
+    said += [f"asked {report.asked:,} that run to {report.action}"] if report.asked else []
+    said += [f"the time was too short for {report.left:,}: do it again for them"] if report.left else []
+    sentence = ", ".join(said).capitalize()
     if not report.refused:
-        return format_html("{}.", sentence.capitalize())
-    verb = "was" if len(report.refused) == 1 else "were"
+        return format_html("{}.", sentence)
+    were = "was" if len(report.refused) == 1 else "were"
+    more = len(report.refused) - LISTED
     return format_html(
         "{}, {} {} not in a state that allows it: {}{}",
-        sentence.capitalize(),
+        sentence,
         f"{len(report.refused):,}",
-        verb,
+        were,
         _listed(report),
-        f" and {len(report.refused) - LISTED:,} more." if len(report.refused) > LISTED else "",
+        f" and {more:,} more." if more > 0 else "",
     )
 
 

@@ -54,7 +54,7 @@ class DeadLetterAdmin(TaskRights, admin.ModelAdmin):
         return self._render(
             request,
             "group",
-            title=found.sample.error["type"],
+            title=(found.sample.error or {}).get("type"),
             group=found,
             bars=bars(found),
             last=Try(last) if last else None,

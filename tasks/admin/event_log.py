@@ -42,9 +42,10 @@ class Status(Recent):
 @admin.register(TaskEvent)
 class TaskEventAdmin(Listed, ReadOnly, admin.ModelAdmin):
     actions = None
-    fields = readonly_fields = [
+    fields: Any = [
         "id", "timestamp", "type", "task", "version", "action", "step", "attempt", "actor", "message", "details"
     ]  # fmt: skip
+    readonly_fields = fields
     list_display = ["when", "what", "task", "step", "actor", "message"]
     list_display_links = ["when"]
     list_filter = [Action, Status]

@@ -59,7 +59,7 @@ class Status(Word):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(status, label(status)) for status in States.values]
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         tallies = self._tallies(changelist)
         for choice, (status, _) in zip(super().choices(changelist), [("", ""), *self.lookup_choices], strict=True):
             count = tallies[status] if status else tallies.total()
@@ -115,7 +115,7 @@ class Fingerprint(Word):
     title = parameter_name = "error"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(self.value(), self.value())] if self.value() else []
+        return [(value, value)] if (value := self.value()) else []
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.filter(fingerprint=self.value()) if self.value() else rows
@@ -132,7 +132,7 @@ class Between(admin.ListFilter):
         super().__init__(request, params, model, model_admin)
         names = self.expected_parameters()
         self.used_parameters = {name: params.pop(name)[-1] for name in names if name in params}
-        self.after, self.before = (self.used_parameters.get(name, "") for name in names)
+        self.after, self.before = (str(self.used_parameters.get(name, "")) for name in names)
         self.others = [(name, value) for name, value in request.GET.items() if name not in (*names, "p")]
 
     @property
@@ -147,7 +147,7 @@ class Between(admin.ListFilter):
         values = ("" if value[-1:].isalpha() else value for value in (self.after, self.before))
         return list(zip(self.expected_parameters(), ("From", "Before"), values, strict=True))
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[Any]:
         return ["created_after", "created_before"]
 
     def has_output(self) -> bool:

@@ -5,6 +5,7 @@ What is done is told twice in the transaction that does it: by the verb in the e
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,8 @@ from tasks.models import Task
 from tasks.models.tasks import TaskQuerySet
 from tasks.states import TABLE, Actions, allowed
 
-LIMIT = 2000  # tasks that one request changes: some seconds of work
+LIMIT = 10_000  # tasks that one request changes at most
+BUDGET = 20  # seconds after which it begins no further chunk: what is in front of us ends requests after a minute or so
 CHUNK = 50  # tasks that one transaction changes: workers wait for no more than that
 VERBS = {
     Actions.RETRY: lifecycle.retry,
@@ -39,11 +41,13 @@ class Refusal:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it. Tasks that are gone or not visible are in neither."""
+    """What came of it. Tasks that are gone or not visible are nowhere in it."""
 
     action: Actions
-    changed: list[Task] = field(default_factory=list)
+    changed: int = 0
+    asked: int = 0  # tasks that run, and were asked to stop at their next checkpoint
     refused: list[Refusal] = field(default_factory=list)
+    left: int = 0  # tasks that the time was too short for
 
 
 def candidates(tasks: TaskQuerySet, action: Actions) -> list[uuid.UUID]:
@@ -65,10 +69,14 @@ def offered(task: Task) -> list[Actions]:
 
 def operate(tasks: TaskQuerySet, action: Actions, ids: Iterable[uuid.UUID], user: Any) -> Report:
     """Do `action` to those of `tasks` that have one of the `ids`, in their order. Refusals are reported, not raised."""
-    report, ordered = Report(action), sorted(ids)
+    report, ordered, end = Report(action), sorted(ids), time.monotonic() + BUDGET
     for start in range(0, len(ordered), CHUNK):
+        if start and time.monotonic() >= end:
+            report.left = len(ordered) - start
+            break
         changed, refused = _chunk(tasks, action, ordered[start : start + CHUNK], user)
-        report.changed += changed
+        report.asked += (asked := sum(1 for task in changed if task.requested))
+        report.changed += len(changed) - asked
         report.refused += refused
     return report
 
@@ -77,6 +85,7 @@ def operate(tasks: TaskQuerySet, action: Actions, ids: Iterable[uuid.UUID], user
 def _chunk(
     tasks: TaskQuerySet, action: Actions, ids: Sequence[uuid.UUID], user: Any
 ) -> tuple[list[Task], list[Refusal]]:
+    """The tasks that changed, and those that refused."""
     steps: list[tuple[Task, Task]] = []
     refused: list[Refusal] = []
     named = tasks.filter(pk__in=ids).only("pk", "name", "status", "requested")

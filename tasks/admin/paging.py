@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -24,7 +24,7 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def _seen(self) -> int:
-        return counted(self.object_list, CAP + 1)
+        return counted(cast("QuerySet[Any]", self.object_list), CAP + 1)
 
 
 def counted(rows: QuerySet[Any], cap: int) -> int:

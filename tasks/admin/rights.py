@@ -33,7 +33,7 @@ class Listed:
         for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
             self._check_id(text)
         title = capfirst(self.opts.verbose_name_plural)  # type: ignore[attr-defined]
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})  # type: ignore[misc]
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def _check_id(self, text: str) -> None:
         try:

@@ -35,8 +35,8 @@ WORDS = {
 class TaskList(ChangeList):
     """The rows of one page, without what no list shows."""
 
-    def get_queryset(self, request: HttpRequest, **kwargs: Any) -> QuerySet[Any]:
-        return super().get_queryset(request, **kwargs).defer(*HEAVY)
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        return super().get_queryset(*args, **kwargs).defer(*HEAVY)
 
 
 def bulk(action: Actions) -> Any:
@@ -127,10 +127,10 @@ class TaskAdmin(Listed, TaskRights, admin.ModelAdmin):
         act = path("<path:object_id>/operate/<str:action>/", view, name="tasks_task_operate")
         return [act, *super().get_urls()]
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> Any:
-        may = self.has_operate_permission(request)
-        context |= story.of(obj) | {"operations": offered(obj) if may else [], "title": obj.name}
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        task, may = context["original"], self.has_operate_permission(request)
+        context |= story.of(task) | {"operations": offered(task) if may else [], "title": task.name}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def operate_view(self, request: HttpRequest, object_id: str, action: str) -> HttpResponse:
         """A button on the task's page: it acts at once, on POST only."""

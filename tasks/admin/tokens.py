@@ -92,7 +92,7 @@ class TokenAdmin(Listed, admin.ModelAdmin):
         form = AnyToken if request.user.is_superuser else OwnToken
         return super().get_form(request, obj, change, **({} if obj else {"form": form}) | kwargs)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj:
             return ["user", "name", "prefix", *self.readonly_fields]
         return AnyToken.Meta.fields if request.user.is_superuser else OwnToken.Meta.fields

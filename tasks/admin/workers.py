@@ -36,9 +36,10 @@ class State(Word):
             "stopped": Q(stopped_at__isnull=False),
             "lost": Q(lost_at__isnull=False),
         }
-        if self.value() is None:
+        state = self.value()
+        if state is None:
             return rows
-        return rows.filter(conditions[self.value()]) if self.value() in conditions else rows.none()
+        return rows.filter(conditions[state]) if state in conditions else rows.none()
 
 
 def standing(worker: Worker) -> str:
@@ -52,7 +53,8 @@ def standing(worker: Worker) -> str:
 
 @admin.register(Worker)
 class WorkerAdmin(Listed, ReadOnly, admin.ModelAdmin):
-    fields = readonly_fields = ["id", "host", "pid", "role", "state", "heartbeat", "since", "busy"]
+    fields: Any = ["id", "host", "pid", "role", "state", "heartbeat", "since", "busy"]
+    readonly_fields = fields
     list_display = ["worker", "state", "role", "heartbeat", "busy", "held", "since"]
     list_display_links = ["worker"]
     list_filter = [State]
@@ -70,10 +72,11 @@ class WorkerAdmin(Listed, ReadOnly, admin.ModelAdmin):
         held = Task.objects.processing().filter(worker=OuterRef("pk")).order_by().values("worker")
         return Worker.objects.annotate(held=Coalesce(Subquery(held.annotate(n=Count("pk")).values("n")), 0))
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> Any:
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        obj = context["original"]
         held = Task.objects.visible_to(request.user).processing().filter(worker=obj).select_related("owner")
         context |= {"held": held.defer("payload", "state").order_by("pk")[:SHOWN], "title": str(obj), "subtitle": None}
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="Worker")
     def worker(self, worker: Worker) -> str:

@@ -126,16 +126,22 @@ def test_too_many_ids_are_refused(operator, bulk, monkeypatch):
     assert bulk(operator, "resurrect", task, confirmed=True, tasks=",".join([str(task.pk)] * 3)).status_code == 400
 
 
-def test_the_sentence_counts_what_was_only_asked_for():
-    waiting = make_task("processing")
-    lifecycle.cancel(waiting.pk, "alice")
-    asked, done = Task.objects.get(pk=waiting.pk), make_task("canceled")
-    assert outcome(Report(Actions.CANCEL, [asked, done])) == "Canceled 1, asked 1 that run to cancel."
-    assert outcome(Report(Actions.CANCEL)) == "Canceled none."
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (Report(Actions.CANCEL), "Canceled 0."),
+        (Report(Actions.CANCEL, 1200), "Canceled 1,200."),
+        (Report(Actions.CANCEL, 1, 2), "Canceled 1, asked 2 that run to cancel."),
+        (Report(Actions.PAUSE, 0, 2), "Asked 2 that run to pause."),
+        (Report(Actions.RETRY, 50, left=7), "Retried 50, the time was too short for 7: do it again for them."),
+    ],
+)
+def test_the_sentence(report, sentence):
+    assert outcome(report) == sentence
 
 
 def test_the_sentence_names_ten_at_most():
     refused = [Refusal(make_task("completed"), "no") for _ in range(12)]
-    sentence = outcome(Report(Actions.RETRY, [], refused))
+    sentence = outcome(Report(Actions.RETRY, refused=refused))
     assert sentence.count("<li>") == 10
     assert sentence.endswith(" and 2 more.")

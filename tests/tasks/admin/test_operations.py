@@ -9,7 +9,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 
 from tasks import lifecycle
 from tasks.admin import operations
-from tasks.admin.operations import VERBS, candidates, offered, operate
+from tasks.admin.operations import VERBS, Report, candidates, offered, operate
 from tasks.models import Task, TaskEvent
 from tasks.states import TABLE, Actions, States
 from tests.factories import claim, make_task
@@ -24,12 +24,12 @@ def test_each_action_does_what_the_table_says_and_reports_the_rest(action, statu
     report = operate(Task.objects.all(), action, [task.pk], alice)
     stored = Task.objects.get(pk=task.pk)
     if status not in TABLE[action]:
-        assert ([refusal.task.pk for refusal in report.refused], report.changed) == ([task.pk], [])
+        assert ([refusal.task.pk for refusal in report.refused], report.changed) == ([task.pk], 0)
         assert (stored.version, LogEntry.objects.count()) == (task.version, 0)
         return
-    assert ([changed.pk for changed in report.changed], report.refused) == ([task.pk], [])
-    asked = stored.requested == action and status == States.PROCESSING
-    assert asked or stored.status == TABLE[action][States(status)]
+    asked = status == States.PROCESSING
+    assert (report.changed, report.asked, report.refused) == (not asked, asked, [])
+    assert stored.requested == action if asked else stored.status == TABLE[action][States(status)]
     assert TaskEvent.objects.filter(task_id=task.pk).latest("version").actor == "alice"
 
 
@@ -48,7 +48,8 @@ def test_a_refusal_in_the_middle_stops_nothing(alice, monkeypatch):
     monkeypatch.setattr(operations, "CHUNK", 2)
     tasks = [make_task(status) for status in ("dead_lettered", "completed", "canceled", "pending", "dead_lettered")]
     report = operate(Task.objects.all(), Actions.RESURRECT, [task.pk for task in tasks], alice)
-    assert [task.pk for task in report.changed] == [tasks[0].pk, tasks[2].pk, tasks[4].pk]
+    assert report.changed == 3
+    assert [Task.objects.get(pk=tasks[n].pk).status for n in (0, 2, 4)] == ["pending"] * 3
     assert [(refusal.task.pk, refusal.task.status) for refusal in report.refused] == [
         (tasks[1].pk, "completed"),
         (tasks[3].pk, "pending"),
@@ -61,14 +62,23 @@ def test_the_second_time_nothing_is_left_to_do(alice):
     task = make_task("dead_lettered")
     operate(Task.objects.all(), Actions.RESURRECT, [task.pk], alice)
     again = operate(Task.objects.all(), Actions.RESURRECT, [task.pk], alice)
-    assert (len(again.changed), len(again.refused), LogEntry.objects.count()) == (0, 1, 1)
+    assert (again.changed, len(again.refused), LogEntry.objects.count()) == (0, 1, 1)
 
 
 def test_what_is_gone_or_not_visible_is_passed_over(alice, bob):
     foreign = make_task("dead_lettered", owner=bob)
     report = operate(Task.objects.visible_to(alice), Actions.RESURRECT, [foreign.pk, uuid.uuid4()], alice)
-    assert (report.changed, report.refused) == ([], [])
+    assert report == Report(Actions.RESURRECT)
     assert Task.objects.get(pk=foreign.pk).status == "dead_lettered"
+
+
+def test_when_the_time_is_up_the_rest_is_left_and_counted(alice, monkeypatch):
+    monkeypatch.setattr(operations, "CHUNK", 2)
+    monkeypatch.setattr(operations, "BUDGET", 0)
+    tasks = [make_task("dead_lettered") for _ in range(5)]
+    report = operate(Task.objects.all(), Actions.RESURRECT, [task.pk for task in tasks], alice)
+    assert (report.changed, report.left) == (2, 3)
+    assert Task.objects.dead_lettered().count() == 3
 
 
 def test_a_change_and_its_record_stand_or_fall_together(alice, monkeypatch):
