@@ -80,7 +80,12 @@ def tags(words: Iterable[str]) -> SafeString:
 
 
 def task_link(task_id: Any, text: Any) -> SafeString:
-    return format_html('<a href="{}">{}</a>', reverse("admin:tasks_task_change", args=[task_id]), text)
+    return link("admin:tasks_task_change", task_id, text)
+
+
+def link(view: str, key: Any, text: Any) -> SafeString:
+    """To the page of one row."""
+    return format_html('<a href="{}">{}</a>', reverse(view, args=[key]), text)
 
 
 def short_id(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.admin.display import NOTHING, exact, pretty
+from tasks.admin.display import NOTHING, exact, link, pretty
 from tasks.masking import MASK, mask_url
 from tasks.models import Attempt, Task, TaskEvent
 from tasks.states import States
@@ -75,6 +75,8 @@ def _facts(task: Task) -> Iterator[tuple[str, Any]]:
     yield "Tries in all", task.tries
     yield "Crashes", task.crashes or None
     yield "Owner", task.owner
+    yield "Pipeline", task.pipeline_id and link("admin:tasks_pipeline_change", task.pipeline_id, task.pipeline)
+    yield "Step", task.step
     yield "Worker", task.worker
     yield "Progress", _progress(task)
     yield "Created", exact(task.created_at)

@@ -13,6 +13,7 @@ register = template.Library()
 
 register.filter("ago", display.ago)
 register.filter("chip", display.chip)
+register.filter("error_line", display.error_line)
 register.filter("exact", display.exact)
 register.filter("first_line", display.first_line)
 register.filter("label", display.label)

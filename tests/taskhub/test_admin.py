@@ -32,7 +32,7 @@ def test_sections_come_in_the_order_in_which_they_are_needed(root):
     sections = root.get(reverse("admin:index")).context["app_list"]
     assert [section["app_label"] for section in sections] == ["tasks", "auth"]
     names = [model["name"] for model in sections[0]["models"]]
-    assert names == ["Dead letters", "Tasks", "Queues", "Workers", "Events", "Tokens"]
+    assert names == ["Dead letters", "Tasks", "Pipelines", "Queues", "Workers", "Events", "Tokens"]
 
 
 def test_what_only_the_hub_needs_is_hidden():
