@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import auth
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from tasks.database import database_now, transactional
@@ -105,10 +105,15 @@ def still_valid(principal: Principal) -> Principal | None:
     Permissions are read afresh, since they are cached on the user.
     """
     if principal.token:
-        token = _valid_tokens().filter(pk=principal.token.pk).first()
-        return _of_token(token, principal.scopes) if token else None
+        token = _good_token(pk=principal.token.pk)
+        return replace(principal, user=token.user, scopes=_cut(principal, token), token=token) if token else None
     user = _session_user(principal.session_key)
     return replace(principal, user=user) if user == principal.user and user.is_active else None
+
+
+def _cut(principal: Principal, token: Token) -> frozenset[str]:
+    """The scopes that both have: a ticket keeps those it was made with."""
+    return (principal.scopes or frozenset()) & frozenset(token.scopes)
 
 
 def _session_user(session_key: str) -> Any:
@@ -139,11 +144,11 @@ def _store_token(user: Any, raw: str, scopes: Collection[str], expires_at: dt.da
 
 def token_principal(raw: str) -> Principal | None:
     """The holder of a token; None when it is unknown, expired or revoked, or its user is inactive."""
-    token = _valid_tokens().filter(digest=digest(raw)).first()
+    token = _good_token(digest=digest(raw))
     if token is None:
         return None
     _mark_used(token)
-    return _of_token(token)
+    return Principal(token.user, frozenset(token.scopes), token)
 
 
 def revoke(tokens: QuerySet[Token]) -> int:
@@ -156,14 +161,14 @@ def digest(raw: str) -> str:
     return hashlib.sha256(raw.encode(errors="replace")).hexdigest()
 
 
-def _valid_tokens() -> QuerySet[Token]:
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
-    return Token.objects.select_related("user").filter(unexpired, revoked_at=None, user__is_active=True)
-
-
-def _of_token(token: Token, scopes: frozenset[str] | None = None) -> Principal:
-    own = frozenset(token.scopes)
-    return Principal(token.user, own if scopes is None else own & scopes, token)
+def _good_token(**which: Any) -> Token | None:
+    """Judged here instead of in SQL: every request does it, and Django takes its time over a long query."""
+    try:
+        token = Token.objects.select_related("user").get(**which)
+    except Token.DoesNotExist:
+        return None
+    ended = token.revoked_at or (token.expires_at and token.expires_at <= dt.datetime.now(dt.UTC))
+    return None if ended or not token.user.is_active else token
 
 
 def _mark_used(token: Token) -> None:

@@ -62,7 +62,8 @@ class Tasks(Endpoint):
     @operation("List tasks, the newest first", {200: TaskPageJSON}, tag="tasks", query=TaskQuery, id="list_tasks")
     def get(self, request: Request) -> Response:
         query = read(request, TaskQuery)
-        tasks = filtered(self.principal.visible(Task.objects.select_related("owner")), query)
+        shown = Task.objects.select_related("owner").defer("state", "callback_headers")
+        tasks = filtered(self.principal.visible(shown), query)
         position = position_of(query.cursor, query.ordering)
         if query.q is None and query.tag is None:
             return Response(_page(request, cut(tasks, position, query.size)))

@@ -1,0 +1,207 @@
+"""The API over 1,000,000 tasks: status, lists, search; and submitting, beside a bare DRF view that creates one row.
+
+Requests go through the whole of Django in one process, one after the other, without a server and its sockets: what is
+measured is our work, and all of it. Once on SQLite and once on PostgreSQL.
+
+    python -m benchmarks api                    1,000,000 tasks: some minutes to make them
+    TASKS=20000 python -m benchmarks api
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.servers import postgres_server
+
+TASKS, TIMES = int(os.environ.get("TASKS", 1_000_000)), int(os.environ.get("TIMES", 200))
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 5_000
+OWNERS, QUEUES, NAMES, TAGS = 50, 10, 20, 40
+STATUSES = {"completed": 88, "pending": 6, "failed": 3, "dead_lettered": 2, "canceled": 1}  # in a hundred
+
+
+def main() -> None:
+    _child("SQLite", "")
+    with postgres_server() as url:
+        _child("PostgreSQL", url)
+
+
+def _child(database: str, url: str) -> None:
+    """A hub's settings are read once in a process: so each database has one of its own."""
+    print(f"\n{database}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
+        environment = os.environ | {
+            "TASKHUB_DATA": home,
+            "TASKHUB_ENV": "development",
+            "TASKHUB_APPS": "demo",
+            "TASKHUB_RATE_LIMIT": "2000000000",
+            "DATABASE_URL": url,
+            "REDIS_URL": "",
+        }
+        manage = [sys.executable, str(ROOT / "manage.py")]
+        subprocess.run([*manage, "migrate", "-v0"], check=True, env=environment, cwd=ROOT)
+        command = [*manage, "shell", "-v0", "-c", "from benchmarks.api import measure; measure()"]
+        subprocess.run(command, check=True, env=environment, cwd=ROOT)
+
+
+# -- in the child --------------------------------------------------------------------------------------------------
+
+
+def measure() -> None:
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    from tasks import access
+
+    generate(TASKS)
+    admin = get_user_model().objects.create_superuser("benchmark")
+    owner = get_user_model().objects.get(username="owner7")
+    clients = [
+        Client(headers={"Host": "localhost", "Authorization": f"Bearer {access.make_token(user, ['admin'])[1]}"})
+        for user in (admin, owner)
+    ]
+    print(f"{TASKS:,} tasks; {TIMES} requests each, in ms{'p50':>22} {'p99':>8}")
+    for label, path, client in reads(*clients):
+        took = timed(lambda: _ok(client.get(f"/api/v1{path}"), 200), TIMES)  # noqa: B023
+        print(
+            f"  {label:<48} {statistics.median(took):>8.2f} {statistics.quantiles(took, n=100)[98]:>8.2f}", flush=True
+        )
+    for label, request, number in writes(clients[0]):
+        took = timed(request, max(20, TIMES // (1 if number == 1 else 10)))
+        print(f"  {label:<48} {number * 1000 / statistics.mean(took):>8,.0f} a second", flush=True)
+
+
+def reads(admin: Any, owner: Any) -> Iterator[tuple[str, str, Any]]:
+    yield "GET /queue/status", "/queue/status", admin
+    yield "GET /tasks", "/tasks", admin
+    yield "GET /tasks?status=dead_lettered", "/tasks?status=dead_lettered", admin
+    yield "GET /tasks?status=failed&queue=queue3", "/tasks?status=failed&queue=queue3", admin
+    yield "GET /tasks?name=name3", "/tasks?name=name3", admin
+    yield "GET /tasks?status=failed&name=name3&owner=owner7", "/tasks?status=failed&name=name3&owner=owner7", admin
+    yield "GET /tasks?ordering=-finished_at", "/tasks?ordering=-finished_at", admin
+    yield "GET /tasks, as an owner of few", "/tasks", owner
+    yield "GET /tasks?status=dead_lettered, as an owner", "/tasks?status=dead_lettered", owner
+    yield "GET /tasks?tag=tag3", "/tasks?tag=tag3", admin
+    yield "GET /tasks?q=nowhere (looks at 5,000, finds none)", "/tasks?q=nowhere", admin
+    yield "GET /queue/tasks", "/queue/tasks", admin
+
+
+def writes(client: Any) -> Iterator[tuple[str, Callable[[], object], int]]:
+    from django.test import RequestFactory
+
+    task = {"name": "demo.report", "payload": {}}
+    many = {"tasks": [task] * 100}
+    row, create = {"queue": "q", "status": "pending", "n": 1}, _bare_view()
+    factory = RequestFactory()
+    json = "application/json"
+    yield "a bare DRF view, one row", lambda: _ok(create(factory.post("/", row, content_type=json)), 201), 1
+    yield "POST /tasks", lambda: _ok(client.post("/api/v1/tasks", task, content_type=json), 201), 1
+    yield (
+        "POST /tasks/bulk, 100 at once",
+        lambda: _ok(client.post("/api/v1/tasks/bulk", many, content_type=json), 201),
+        100,
+    )
+
+
+def _bare_view() -> Callable[[Any], Any]:
+    """What REST framework's tutorial makes: one INSERT; no authentication, permissions, log, nor middleware."""
+    from rest_framework.generics import CreateAPIView
+    from rest_framework.parsers import JSONParser
+    from rest_framework.renderers import JSONRenderer
+    from rest_framework.serializers import ModelSerializer
+
+    from tasks.models import QueueCount
+
+    class Serializer(ModelSerializer):
+        class Meta:
+            model = QueueCount
+            fields = ["queue", "status", "n"]
+
+    class View(CreateAPIView):
+        queryset = QueueCount.objects.all()
+        serializer_class = Serializer
+        authentication_classes = permission_classes = throttle_classes = ()
+        parser_classes, renderer_classes = [JSONParser], [JSONRenderer]
+
+    return lambda request: View.as_view()(request).render()
+
+
+def timed(request: Callable[[], object], times: int) -> list[float]:
+    """How long each took, in milliseconds."""
+    for _ in range(5):
+        request()
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        request()
+        took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+def _ok(response: Any, status: int) -> None:
+    if response.status_code != status:
+        raise RuntimeError(f"{response.status_code}: {response.content[:500]}")
+
+
+def generate(number: int) -> None:
+    """Rows as they would be after a year of work, written past the verbs: the same every time."""
+    from django.contrib.auth import get_user_model
+
+    from tasks.models import QueueCount, Task
+
+    choose = random.Random(7)
+    owners = get_user_model().objects.bulk_create(get_user_model()(username=f"owner{n}") for n in range(OWNERS))
+    begin, counts = dt.datetime.now(dt.UTC) - dt.timedelta(days=300), Counter()
+    for start in range(0, number, BATCH):
+        rows = [
+            _task(choose, owners, begin + dt.timedelta(seconds=(start + n) * 25_000_000 / number))
+            for n in range(min(BATCH, number - start))
+        ]
+        counts.update((row.queue, row.status) for row in rows)
+        Task.objects.bulk_create(rows)
+    QueueCount.objects.bulk_create(QueueCount(queue=queue, status=status, n=n) for (queue, status), n in counts.items())
+    _analyze()
+
+
+def _task(choose: random.Random, owners: list[Any], created_at: dt.datetime) -> Any:
+    import uuid
+
+    from tasks.models import Task
+
+    status = choose.choices(list(STATUSES), STATUSES.values())[0]
+    return Task(
+        id=uuid.UUID(int=(int(created_at.timestamp() * 1000) << 80) | 7 << 76 | 2 << 62 | choose.getrandbits(62)),
+        name=f"name{choose.randrange(NAMES)}",
+        queue=f"queue{choose.randrange(QUEUES)}",
+        status=status,
+        owner=choose.choice(owners),
+        tags=[f"tag{choose.randrange(TAGS)}"],
+        payload={"customer": choose.randrange(10**6), "month": "2026-11", "note": "x" * choose.randrange(200)},
+        error={"type": "E", "detail": "it broke", "fingerprint": "f" * 16}
+        if status in ("failed", "dead_lettered")
+        else None,
+        fingerprint="f" * 16 if status in ("failed", "dead_lettered") else "",
+        run_at=created_at,
+        ready=status == "pending",
+        created_at=created_at,
+        updated_at=created_at,
+        finished_at=created_at if status in ("completed", "dead_lettered", "canceled") else None,
+    )
+
+
+def _analyze() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
