@@ -255,7 +255,7 @@ class StepComplete(PipelineEvent, tag="StepCompleteEvent", kw_only=True):
 
 
 class StepError(PipelineEvent, tag="StepErrorEvent", kw_only=True):
-    """A step was dead-lettered or canceled."""
+    """A step was dead-lettered."""
 
     step_name: str
     step_index: int

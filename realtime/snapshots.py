@@ -43,5 +43,5 @@ def _pipeline(principal: Principal, pipeline_id: uuid.UUID) -> Shot | None:
     pipeline = Pipeline.objects.visible_to(principal.user).select_related("owner").filter(pk=pipeline_id).first()
     if pipeline is None or not principal.sees(pipeline.owner_id):
         return None
-    shown = pipeline_json(pipeline, pipeline.steps.order_by("index"))
+    shown = pipeline_json(pipeline, pipeline.plan)
     return Shot({"pipeline": shown}, pipeline.owner_id, pipeline.version, 0)

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import auth
@@ -22,10 +22,12 @@ from django.db.models.functions import Now
 
 from tasks.database import database_now, transactional
 from tasks.models import Marker, StreamTicket, Token
+from tasks.models.pipelines import PipelineQuerySet
 from tasks.models.tasks import TaskQuerySet
 from tasks.states import Actions
 
 Scopes = Token.Scopes
+Seen = TypeVar("Seen", TaskQuerySet, PipelineQuerySet)
 
 SCOPE_OF = {
     "submit_tasks": Scopes.SUBMIT,
@@ -73,12 +75,13 @@ class Principal:
         """Whether a task of that owner is visible: own ones with the scope `read`, the others with `view_all_tasks`."""
         return self.has(Scopes.READ) and (owner_id == self.user.pk or self.may("view_all_tasks"))
 
-    def visible(self, tasks: TaskQuerySet) -> TaskQuerySet:
-        return self.reachable(tasks) if self.has(Scopes.READ) else tasks.none()
+    def visible(self, rows: Seen) -> Seen:
+        """Those tasks, or pipelines, that may be read."""
+        return self.reachable(rows) if self.has(Scopes.READ) else rows.none()
 
-    def reachable(self, tasks: TaskQuerySet) -> TaskQuerySet:
+    def reachable(self, rows: Seen) -> Seen:
         """Those that an action of this principal may name at all: what the user sees, whatever the token's scopes."""
-        return tasks.visible_to(self.user)
+        return rows.visible_to(self.user)
 
     def may_act(self, action: Actions, owner_id: int | None) -> bool:
         """Whether they may do `action` to a task of that owner: operators to any, owners some to their own."""

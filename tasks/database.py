@@ -98,10 +98,11 @@ def save(rows: Sequence[Model], names: tuple[str, ...]) -> None:
 def _change(model: type[Model], names: tuple[str, ...], alias: str) -> tuple[list[Field], str]:
     """The columns to fill, the key last, and the statement that fills them."""
     quote = connections[alias].ops.quote_name
-    fields, key = [model._meta.get_field(name) for name in names], model._meta.pk
-    columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
-    statement = f"UPDATE {quote(model._meta.db_table)} SET {columns} WHERE {quote(key.column)} = %s"  # noqa: S608
-    return [*fields, key], statement
+    found = {field.name: field for field in model._meta.concrete_fields}
+    key = next(name for name, field in found.items() if field.primary_key)
+    fields = [found[name] for name in (*names, key)]
+    *columns, where = [f"{quote(str(field.column))} = %s" for field in fields]
+    return fields, f"UPDATE {quote(model._meta.db_table)} SET {', '.join(columns)} WHERE {where}"  # noqa: S608 - our own names
 
 
 def is_conflict(error: OperationalError) -> bool:

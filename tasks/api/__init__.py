@@ -7,6 +7,7 @@ Read it in this order:
     endpoint                                               what all views share
     queries · pages · search · idempotency                 what a request may ask, and how a list is cut
     examples · schema                                      the OpenAPI document
-    tasks · task · queues · hub · tokens · health · documents   the views
+    tasks · task · pipelines · queues · hub                the views
+    tokens · health · documents
     urls                                                   their addresses
 """

@@ -66,7 +66,57 @@ TOKEN = {
     "revoked_at": None,
 }
 
+PIPELINE_ID = "019abcde-f012-7345-8678-9abcdef09999"
+NEW_PIPELINE = {
+    "name": "nightly",
+    "input": {"month": "2026-11"},
+    "steps": [
+        {"name": "extract", "handler": "reports.extract", "payload": {"month": {"$input": True}}},
+        {"name": "load", "handler": "reports.load", "payload": {"rows": {"$result": "extract"}}, "max_attempts": 3},
+    ],
+}
+PIPELINE = {
+    "id": PIPELINE_ID,
+    "name": "nightly",
+    "pipeline_type": "sequential",
+    "status": "processing",
+    "input": {"month": "2026-11"},
+    "result": None,
+    "error": None,
+    "current_step": 0,
+    "total_steps": 2,
+    "steps": [
+        {
+            "name": "extract",
+            "index": 0,
+            "status": "processing",
+            "task_id": TASK_ID,
+            "depends_on": [],
+            "started_at": "2026-11-22T10:00:31Z",
+            "finished_at": None,
+        },
+        {
+            "name": "load",
+            "index": 1,
+            "status": "waiting",
+            "task_id": None,
+            "depends_on": ["extract"],
+            "started_at": None,
+            "finished_at": None,
+        },
+    ],
+    "owner": "alice",
+    "version": 3,
+    "created_at": "2026-11-22T10:00:30Z",
+    "started_at": "2026-11-22T10:00:31Z",
+    "finished_at": None,
+    "updated_at": "2026-11-22T10:00:31Z",
+}
+
 EXAMPLES: dict[str, Any] = {
+    "NewPipeline": NEW_PIPELINE,
+    "Pipeline": PIPELINE,
+    "PipelinePage": {"next": None, "previous": None, "results": [PIPELINE]},
     "NewTask": NEW_TASK,
     "NewTasks": {"tasks": [NEW_TASK]},
     "Task": TASK,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
+from django.db.models import Model
 from rest_framework.request import Request
 
 from tasks import idempotency
@@ -13,19 +15,27 @@ from tasks.models import Task
 
 QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # a string of RFC 9651
 BARE = re.compile(r"[!-~]{1,255}")
+M = TypeVar("M", bound=Model)
 
 
-def once(request: Request, create: Callable[[], list[Task]]) -> tuple[list[Task], bool]:
-    """The tasks, and whether this request created them. A key belongs to a user and a route, and is kept for a day."""
+def once(
+    request: Request,
+    create: Callable[[], list[M]],
+    kind: type[M] = Task,  # type: ignore[assignment]
+) -> tuple[list[M], bool]:
+    """The rows of that kind, and whether this request created them.
+
+    A key belongs to a user and a route, and is kept for a day.
+    """
     key = key_of(request)
     if key is None:
         return create(), True
     assert request.resolver_match is not None  # a view runs because its address was resolved
     route = f"{request.method} {request.resolver_match.route}"
-    tasks, is_first = idempotency.once(f"user:{request.user.pk}", route, key, request.data, create)
-    if not tasks:
+    created, is_first = idempotency.once(f"user:{request.user.pk}", route, key, request.data, create, kind)
+    if not created:
         raise Conflict("What the first request with this Idempotency-Key created has been deleted since.")
-    return tasks, is_first
+    return created, is_first
 
 
 def key_of(request: Request) -> str | None:

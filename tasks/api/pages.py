@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from django.core.signing import BadSignature, Signer
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 from tasks.exceptions import FieldError, InvalidTask
-from tasks.models import Task
-from tasks.models.tasks import TaskQuerySet
 
+M = TypeVar("M", bound=Model)
 Direction = Literal["next", "previous"]
 
 ORDERINGS: dict[str, tuple[str, ...]] = {  # by indexed columns only; ids are in the order of creation
@@ -50,16 +49,16 @@ class Position:
     def at(self, direction: Direction, values: tuple[Any, ...]) -> Position:
         return Position(self.ordering, direction, values)
 
-    def beyond(self, tasks: TaskQuerySet) -> TaskQuerySet:
+    def beyond(self, rows: QuerySet[M]) -> QuerySet[M]:
         """Those that come after this position, in order."""
         if "finished_at" in self.columns:
-            tasks = tasks.filter(finished_at__isnull=False)
-        tasks = tasks.order_by(*self.fields)
-        return tasks if self.values is None else tasks.filter(*_past(self.fields, self.values))
+            rows = rows.filter(finished_at__isnull=False)
+        rows = rows.order_by(*self.fields)
+        return rows if self.values is None else rows.filter(*_past(self.fields, self.values))
 
-    def up_to(self, tasks: TaskQuerySet, last: tuple[Any, ...]) -> TaskQuerySet:
+    def up_to(self, rows: QuerySet[M], last: tuple[Any, ...]) -> QuerySet[M]:
         """Without those that come after the row whose values are `last`."""
-        return tasks.filter(*_past(tuple(_opposite(field) for field in self.fields), last, inclusive=True))
+        return rows.filter(*_past(tuple(_opposite(field) for field in self.fields), last, inclusive=True))
 
 
 def _past(fields: tuple[str, ...], values: tuple[Any, ...], *, inclusive: bool = False) -> list[Q]:
@@ -81,20 +80,20 @@ def _opposite(field: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Generic[M]):
     """The rows of one page, and where its neighbours begin; None when there is no such page."""
 
-    rows: list[Task]
+    rows: list[M]
     next: Position | None
     previous: Position | None
 
 
-def cut(tasks: TaskQuerySet, position: Position, size: int) -> Cut:
-    found = list(position.beyond(tasks)[: size + 1])
+def cut(rows: QuerySet[M], position: Position, size: int) -> Cut[M]:
+    found = list(position.beyond(rows)[: size + 1])
     return cut_of(found[:size], position, more=len(found) > size)
 
 
-def cut_of(rows: list[Task], position: Position, *, more: bool) -> Cut:
+def cut_of(rows: list[M], position: Position, *, more: bool) -> Cut[M]:
     """The page of `rows`, which come in the direction of `position`; `more` says whether others follow in it."""
     ahead = position.at(position.direction, _key(rows[-1], position)) if more and rows else None
     back: Direction = "previous" if position.direction == "next" else "next"
@@ -104,7 +103,7 @@ def cut_of(rows: list[Task], position: Position, *, more: bool) -> Cut:
     return Cut(rows[::-1], behind, ahead)
 
 
-def _key(row: Task, position: Position) -> tuple[Any, ...]:
+def _key(row: Model, position: Position) -> tuple[Any, ...]:
     return tuple(getattr(row, column) for column in position.columns)
 
 

@@ -45,6 +45,7 @@ class TaskQuery(Page, kw_only=True):
     name: Name | None = None
     tag: Tag | None = None
     owner: Annotated[str, Meta(min_length=1, max_length=150)] | None = None
+    pipeline: uuid.UUID | None = None
     q: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
@@ -96,7 +97,13 @@ def filtered(tasks: TaskQuerySet, query: TaskQuery) -> TaskQuerySet:
 
 
 def _conditions(query: TaskQuery) -> Iterator[Q]:
-    exact = {"status": query.status, "queue": query.queue, "name": query.name, "fingerprint": query.error}
+    exact = {
+        "status": query.status,
+        "queue": query.queue,
+        "name": query.name,
+        "pipeline": query.pipeline,
+        "fingerprint": query.error,
+    }
     yield Q(**{field: value for field, value in exact.items() if value is not None})
     if query.owner is not None:
         yield Q(owner_id__in=list(get_user_model().objects.filter(username=query.owner).values_list("pk", flat=True)))

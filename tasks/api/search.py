@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from tasks.api.pages import Cut, Position, cut_of
@@ -41,7 +41,7 @@ def _going_on_at(edge: tuple[Any, ...], cut: Cut, position: Position) -> Cut:
     return Cut(cut.rows, further, cut.previous) if position.direction == "next" else Cut(cut.rows, cut.next, further)
 
 
-def _matching(tasks: TaskQuerySet, query: TaskQuery) -> Iterator[Task]:
+def _matching(tasks: QuerySet[Task], query: TaskQuery) -> Iterator[Task]:
     """The database finds candidates in its text of the JSON; Python decides."""
     conditions = [*_candidates(query)]
     texts = {f"{column}_text": Cast(column, TextField()) for column in ("tags", "error", "payload")}

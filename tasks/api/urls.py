@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from tasks.api import documents, health, hub, queues, receivers, task, tasks, tokens
+from tasks.api import documents, health, hub, pipelines, queues, receivers, task, tasks, tokens
 
 app_name = "api"
 
@@ -19,6 +19,12 @@ urlpatterns = [
     path("api/v1/tasks/<uuid:id>/result", receivers.TaskResult.as_view(), name="result"),
     path("api/v1/tasks/<uuid:id>/progress", receivers.TaskProgress.as_view(), name="progress"),
     *(path(f"api/v1/tasks/<uuid:id>/{verb}", view.as_view(), name=verb) for verb, view in task.ACTIONS.items()),
+    path("api/v1/pipelines", pipelines.Pipelines.as_view(), name="pipelines"),
+    path("api/v1/pipelines/<uuid:id>", pipelines.OnePipeline.as_view(), name="pipeline"),
+    *(
+        path(f"api/v1/pipelines/<uuid:id>/{verb}", view.as_view(), name=f"{verb}-pipeline")
+        for verb, view in pipelines.ACTIONS.items()
+    ),
     path("api/v1/queue/status", queues.QueueStatus.as_view(), name="queue-status"),
     path("api/v1/queue/tasks", queues.ActiveTasks.as_view(), name="active"),
     path("api/v1/queues", queues.Queues.as_view(), name="queues"),

@@ -94,6 +94,11 @@ class Pipeline(models.Model):
         return f"{self.name} {self.id}"
 
     @property
+    def plan(self) -> StepQuerySet:
+        """The steps in order, without the tasks to be."""
+        return Step.objects.filter(pipeline=self).defer("template").order_by("index")
+
+    @property
     def is_live(self) -> bool:
         """Whether steps that become ready may start."""
         return self.status in LIVE

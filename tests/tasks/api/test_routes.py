@@ -17,7 +17,10 @@ from django.test import Client
 from django.urls import get_resolver
 
 from tasks import access
+from tasks.models import Pipeline
+from tasks.pipelines import verbs
 from tests.factories import make_task
+from tests.tasks.pipelines.factories import make_pipeline
 
 ROLES = ("nobody", "viewer", "submitter", "operator", "admin")
 
@@ -44,6 +47,13 @@ ROUTES = {
     # A receiver's, with the token of the attempt as the only credential.
     "POST api/v1/tasks/<uuid:id>/result": "401 401 401 401 401",
     "POST api/v1/tasks/<uuid:id>/progress": "401 401 401 401 401",
+    "GET api/v1/pipelines": SIGNED_IN,
+    "POST api/v1/pipelines": "401 403 400 400 400",
+    "GET api/v1/pipelines/<uuid:id>": SEES_IT,
+    "POST api/v1/pipelines/<uuid:id>/retry": OPERATES_IT,
+    "POST api/v1/pipelines/<uuid:id>/cancel": OPERATES_IT,
+    "POST api/v1/pipelines/<uuid:id>/pause": OPERATES_IT,
+    "POST api/v1/pipelines/<uuid:id>/resume": OPERATES_IT,
     "GET api/v1/queue/status": SIGNED_IN,
     "GET api/v1/queue/tasks": SIGNED_IN,
     "GET api/v1/queues": SIGNED_IN,
@@ -80,6 +90,7 @@ STAFF = dict.fromkeys(ROLES, 302)  # to the admin's login; what staff may do the
 
 UNUSUAL = {"admin/login/", "admin/logout/"}
 
+PIPELINE_STATUS_FOR = {"retry": "canceled", "resume": "paused"}
 STATUS_FOR = {"retry": "failed", "resurrect": "dead_lettered", "resume": "paused"}
 
 
@@ -105,10 +116,19 @@ def clients(db):
     return clients
 
 
+def make_pipeline_in(status: str, owner: Any) -> Pipeline:
+    pipeline = make_pipeline(owner=owner)
+    verb = {"canceled": verbs.cancel, "paused": verbs.pause}.get(status)
+    return verb(pipeline.pk, "test") if verb else pipeline
+
+
 def address(route: str, owner: Any) -> str:
     """The route with a task, a token, a queue and so on of somebody else's in its places."""
     if "/tokens/<uuid:id>" in route:
         route = route.replace("<uuid:id>", str(access.make_token(owner, {"read"})[0].pk))
+    if "pipelines/<uuid:id>" in route:
+        status = PIPELINE_STATUS_FOR.get(route.rpartition("/")[2], "pending")
+        route = route.replace("<uuid:id>", str(make_pipeline_in(status, owner).pk))
     if "<uuid:id>" in route:
         status = STATUS_FOR.get(route.rpartition("/")[2], "pending")
         route = route.replace("<uuid:id>", str(make_task(status, owner=owner).pk))

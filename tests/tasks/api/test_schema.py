@@ -72,6 +72,8 @@ def test_no_example_is_left_over():
 def test_examples_of_bodies_are_accepted(operator):
     body = examples.of("NewTask") | {"name": "test.echo", "payload": {}}
     assert operator.post("/tasks", body).status_code == 201
+    steps = [step | {"handler": "test.echo", "payload": {}} for step in examples.of("NewPipeline")["steps"]]
+    assert operator.post("/pipelines", examples.of("NewPipeline") | {"steps": steps}).status_code == 201
     assert operator.post("/tokens", examples.of("NewToken")).status_code == 201
 
 
