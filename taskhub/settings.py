@@ -205,8 +205,8 @@ X_FRAME_OPTIONS = "DENY"
 
 # -- REST ----------------------------------------------------------------------------------------------------------
 
-TASKHUB_SECRET_KEYS = env.names(
-    "TASKHUB_SECRET_KEYS",
+TASKHUB_MASKED_KEYS = env.names(
+    "TASKHUB_MASKED_KEYS",
     "password,passwd,pwd,passphrase,secret,secret_key,token,api_key,access_key,private_key,credential,credentials,"
     "authorization,cookie",
 )

@@ -1,6 +1,6 @@
 """Secrets in what people submit: values under keys such as `password` are shown as stars, in every output. Pure.
 
-Which keys are secret is the setting `TASKHUB_SECRET_KEYS`. A key is compared without case, `-` and `_`, and by its end:
+Which keys are secret is the setting `TASKHUB_MASKED_KEYS`. A key is compared without case, `-` and `_`, and by its end:
 with `token` in the list `access_token`, `X-API-Token` and `apiToken` are secret, and `token_count` is not.
 """
 
@@ -73,7 +73,7 @@ def is_secret(key: str) -> bool:
 
 
 def _secret_keys() -> tuple[str, ...]:
-    return tuple(_plain(key) for key in settings.TASKHUB_SECRET_KEYS)
+    return tuple(_plain(key) for key in settings.TASKHUB_MASKED_KEYS)
 
 
 def _plain(key: str) -> str:

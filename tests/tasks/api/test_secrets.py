@@ -41,7 +41,7 @@ def test_nowhere_in_what_the_api_answers(operator, caplog):
 
 @pytest.fixture
 def detail_is_secret(settings):
-    settings.TASKHUB_SECRET_KEYS = ["detail"]
+    settings.TASKHUB_MASKED_KEYS = ["detail"]
     is_secret.cache_clear()
     yield
     is_secret.cache_clear()
