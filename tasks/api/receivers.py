@@ -77,14 +77,15 @@ class TaskResult(ReceiverEndpoint):
         is_open=True,
     )
     def post(self, request: Request, id: uuid.UUID) -> Response:
+        token = self.attempt_token
         check_document(request.data)
         body = convert(request.data, Settlement)
         if (body.result is UNSET) == (body.error is UNSET):
             raise InvalidTask(FieldError("result", "Send either a result or an error."))
         if body.error is UNSET:
-            return _status(settlement.settle(id, self.attempt_token, result=body.result))
+            return _status(settlement.settle(id, token, result=body.result))
         error = body.error if isinstance(body.error, ReportedError) else ReportedError(body.error)
-        return _status(settlement.settle(id, self.attempt_token, error=msgspec.structs.asdict(error)))
+        return _status(settlement.settle(id, token, error=msgspec.structs.asdict(error)))
 
 
 class TaskProgress(ReceiverEndpoint):
@@ -99,9 +100,10 @@ class TaskProgress(ReceiverEndpoint):
         is_open=True,
     )
     def post(self, request: Request, id: uuid.UUID) -> Response:
+        token = self.attempt_token
         check_document(request.data)
         body = convert(request.data, ReportedProgress)
-        return _status(settlement.report(id, self.attempt_token, body.percent, body.message))
+        return _status(settlement.report(id, token, body.percent, body.message))
 
 
 def _status(task: Any) -> Response:
