@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 TICK, CLOSELY = 0.2, 0.02  # seconds between two looks at the children, and while they end
 SOCKETS = 0.5  # seconds in which the web server says good-bye to its sockets
+TERMINATED = 1.5  # seconds after which the web server, told to end, only tidies up its memory
 LAST_WORDS = 0.7  # seconds that a worker has after the grace, to write down what it gave up
 KILLED = 2.0  # seconds after which nothing can be left of a group that was killed
 GIVEN_BACK = 0.6  # seconds that giving back may take; else the leases run out in their own time
@@ -57,6 +58,7 @@ class Supervisor:
         self._orders = Orders()
         self._progress: Progress | None = None
         self._closing: Closing | None = None
+        self._web_ends = 0.0  # by the monotonic clock
         self._knows_handlers = True  # until the workers have loaded newer code than we have
         self._was_ready = False
 
@@ -138,12 +140,15 @@ class Supervisor:
             self._web.send(signal.SIGUSR1)
             self._wait(lambda: False, min(SOCKETS, grace))
             self._web.send(signal.SIGTERM)
+            self._web_ends = time.monotonic() + TERMINATED
         self._wait(lambda: all(map(self._has_finished, self._children)), until - time.monotonic())
         self._clear_away(self._children)
 
     def _has_finished(self, child: Child) -> bool:
-        is_quiet = child is self._cluster and self._closing is not None and self._closing.is_quiet
-        return is_quiet or not child.is_running
+        """Whether nothing is lost when it is ended now."""
+        if child is self._web:
+            return not child.is_running or time.monotonic() >= self._web_ends
+        return not child.is_running or (self._closing is not None and self._closing.is_quiet)
 
     def _clear_away(self, ended: Sequence[Child]) -> None:
         """End at once what is left of these children, see it gone, and give back what it held."""

@@ -61,8 +61,9 @@ class Command(BaseCommand):
             on_ready=self._announce,
             on_stop=self._say_goodbye,
         )
-        if not supervisor.run():
-            sys.exit(130)
+        had_time = supervisor.run()
+        self.stdout.flush()
+        os._exit(0 if had_time else 130)  # what is left, to free the memory piece by piece, may take a second
 
     def _prepare(self) -> bool:
         """Bring the database into order; in production that is the operator's, and we wait for it. Tried until true."""
