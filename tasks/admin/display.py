@@ -45,8 +45,14 @@ def ago(moment: dt.datetime | None) -> str:
     if moment is None:
         return NOTHING
     now = timezone.now()
-    words = f"in {timesince(now, moment, depth=1)}" if moment > now else f"{timesince(moment, now, depth=1)} ago"
+    span = _span(*sorted((moment, now)))
+    words = f"in {span}" if moment > now else f"{span} ago"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), words)
+
+
+def _span(start: dt.datetime, end: dt.datetime) -> str:
+    seconds = int((end - start).total_seconds())
+    return f"{seconds}\N{NO-BREAK SPACE}s" if seconds < 60 else timesince(start, end, depth=1)
 
 
 def what(event: TaskEvent) -> str:

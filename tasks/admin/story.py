@@ -57,7 +57,7 @@ def of(task: Task) -> dict[str, Any]:
         "callback_headers": dict.fromkeys(task.callback_headers, MASK),
         "tries": [Try(attempt) for attempt in task.attempts.order_by("-number")[:ATTEMPTS]],
         "events": events[:EVENTS],
-        "lines": reversed(task.logs.order_by("-seq")[:LINES]),
+        "lines": list(task.logs.order_by("-seq")[:LINES])[::-1],
     }
 
 

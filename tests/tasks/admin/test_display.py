@@ -35,6 +35,7 @@ def test_tags_and_links_are_escaped():
     [
         ({"minutes": 3, "seconds": 20}, "3\xa0minutes ago"),
         ({"days": 2, "hours": 1}, "2\xa0days ago"),
+        ({"seconds": 12.9}, "\xa0s ago"),
         ({"hours": -5.5}, "in 5\xa0hours"),
     ],
 )
