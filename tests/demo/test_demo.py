@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.management import call_command
 
-from tasks.models import Task
+from tasks.models import Pipeline, Task
 
 pytestmark = pytest.mark.django_db
 
@@ -14,7 +14,9 @@ def test_it_submits_one_of_each_and_says_so(capsys, admin_user):
     call_command("demo")
     printed = capsys.readouterr().out
     tasks = list(Task.objects.order_by("pk"))
-    assert all(str(task.pk) in printed for task in tasks)
+    first_step = tasks.pop()
+    assert all(str(task.pk) in printed for task in [*tasks, Pipeline.objects.get()])
+    assert (first_step.name, first_step.payload) == ("demo.report", {"month": "2026-11", "pages": 5})
     assert [(task.name, task.status, task.ready) for task in tasks] == [
         ("demo.hello", "pending", True),
         ("demo.report", "pending", True),
