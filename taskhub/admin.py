@@ -9,7 +9,7 @@ from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-ORDER = ["DeadLetter", "Task", "Pipeline", "Queue", "Worker", "TaskEvent", "Token"]  # what an operator needs first, first
+ORDER = ["DeadLetter", "Task", "Pipeline", "Queue", "Worker", "TaskEvent", "Token"]  # the most needed first
 GROUPS = 5  # of dead letters, on the first page
 
 
