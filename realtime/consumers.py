@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
+from channels.utils import await_many_dispatch
 
 from realtime import auth, messages, switchboard
 from realtime.connection import Connection, Order
@@ -18,16 +19,15 @@ from realtime.database import in_database
 from realtime.limits import Rate, is_too_large
 from realtime.messages import Authenticate, InvalidFrame, Key, Ping, Request, Subscribe, Unsubscribe
 from realtime.persistence import OUTAGES
-from realtime.pressure import brake
 from realtime.subscriptions import Subscription
+from realtime.transports import Receive, Send, Transport
 from tasks import cursor
 from tasks.access import Principal
 
 log = logging.getLogger(__name__)
 
-NO_LAYER = ""  # the feed is the group's member; a socket needs no channel of its own
+NO_LAYER = ""  # the feed is the group's member: a socket needs no channel of its own
 FIRST_FRAME_S = 5.0
-CLOSE_S = 5.0
 
 
 class Refusal(Exception):
@@ -41,11 +41,11 @@ class Refusal(Exception):
 class Socket(AsyncConsumer):
     """One WebSocket from its handshake to its end. The path may subscribe by itself: `key_of` makes its key."""
 
-    channel_layer_alias = NO_LAYER
     key_of: Callable[..., Key] | None = None
     has_no_snapshot = False
 
     def __init__(self) -> None:
+        self._over: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._rate = Rate()
         self._board: switchboard.Switchboard | None = None
         self._connection: Connection | None = None
@@ -53,6 +53,15 @@ class Socket(AsyncConsumer):
         self._closer: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._opened_at: str | None = None  # a cursor
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """As in Channels, but that we may end it ourselves when the server cannot tell us that the client is gone."""
+        self.scope, self.base_send = scope, send
+        with contextlib.suppress(StopConsumer):
+            await await_many_dispatch([receive, self._until_over], self.dispatch)
+
+    async def _until_over(self) -> dict[str, Any]:
+        return await self._over
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without Channels' detour through a thread for each message: no handler touches the ORM in the loop."""
@@ -70,6 +79,7 @@ class Socket(AsyncConsumer):
         """Accept in any case: a socket that was never open cannot be closed with a code."""
         self._opened_at = await self._position()
         await self.send({"type": "websocket.accept"})
+        self._transport = Transport(self.base_send)
         try:
             principal = await in_database(auth.of_handshake, self.scope)
         except auth.Refused:
@@ -122,7 +132,7 @@ class Socket(AsyncConsumer):
             raise Refusal(messages.FORBIDDEN)
         if not board.admits(rights.user_id):
             raise Refusal(messages.TOO_MANY)
-        connection = Connection(board.feed, board.index, principal, rights, self._transmitter(), self._close)
+        connection = Connection(board.feed, board.index, principal, rights, self._transport.text, self._close)
         self._board, self._connection = board, connection
         board.join(connection)
         await board.feed.ready()
@@ -144,16 +154,6 @@ class Socket(AsyncConsumer):
     def _since(self) -> str | None:
         given = parse_qs(self.scope["query_string"].decode("latin1")).get("since")
         return given[-1] if given else None
-
-    def _transmitter(self) -> Callable[[str], Awaitable[None]]:
-        send, pressure = self.base_send, brake(self.base_send)
-
-        async def transmit(frame: str) -> None:
-            await send({"type": "websocket.send", "text": frame})
-            if pressure:
-                await pressure.released()
-
-        return transmit
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -189,14 +189,18 @@ class Socket(AsyncConsumer):
             connection.close(messages.INTERNAL_ERROR)
 
     def _close(self, code: int) -> None:
-        """Say no more and close. The server tells us in the end that the socket is gone."""
+        """Say no more, and close."""
         if self._closer is None:
             self._stop()
             self._closer = asyncio.create_task(self._say_goodbye(code))
 
     async def _say_goodbye(self, code: int) -> None:
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self.send({"type": "websocket.close", "code": code}), CLOSE_S)
+        """Then the server tells us that the socket is gone, unless its client takes nothing any more."""
+        try:
+            await self._transport.close(code)
+        except Exception:  # each server has its own
+            if not self._over.done():
+                self._over.set_result({"type": "websocket.disconnect"})
 
     def _stop(self) -> None:
         if self._deadline:

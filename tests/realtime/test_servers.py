@@ -1,0 +1,214 @@
+"""The stream as its clients meet it: over TCP, from daphne and from uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import sys
+import threading
+
+import pytest
+import websockets
+from django.db import connection
+
+from realtime.database import in_database
+from tasks import submit
+from tests.factories import make_task
+from tests.realtime.servers import PATIENCE_S, Server, close_code, receive, resident, running, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+TASKS = "/api/v1/tasks/stream"
+
+
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def server(kind):
+    limits = {"TASKHUB_STREAM_CONNECTIONS": "5"}
+    with running(kind, application="tests.realtime.impatient:application", **limits) as server:
+        yield server
+
+
+async def test_every_change_arrives_in_order(server, root):
+    async with server.open(TASKS, root) as client:
+        assert (await receive(client))["type"] == "hello"
+        await until(client, "subscribed")
+        task = await in_database(make_task, "completed")
+        events = [await until(client, type) for type in ("task_created", "task_updated", "task_updated")]
+        assert [(event["task_id"], event["version"]) for event in events] == [(str(task.pk), n) for n in (1, 2, 3)]
+
+
+async def test_close_codes_reach_the_client(server, root):
+    for path, token, first, code in [
+        ("/api/v1/stream", "nonsense", None, 4401),
+        ("/api/v1/stream?token=x", "", None, 4401),
+        ("/api/v1/stream", "", None, 4401),
+        ("/api/v1/stream", "", "nonsense", 4400),
+        ("/nowhere", root, None, 4404),
+        ("/api/v1/tasks/x/stream", root, None, 4404),
+        ("/api/v1/stream", root, "x" * 70_000, 4400),
+    ]:
+        async with server.open(path, token) as client:
+            if first:
+                await client.send(first)
+            assert await close_code(client) == code, path
+    async with server.open("/api/v1/stream", root) as client:
+        for _ in range(30):
+            await client.send('{"type": "ping"}')
+        assert await close_code(client) == 4429
+    async with server.open("/api/v1/stream", root) as client:
+        await receive(client)
+        server.tell(signal.SIGUSR1)
+        assert await close_code(client) == 1012
+
+
+class Collector:
+    """A client that reconnects whenever it is cut, and goes on from the last cursor it was sent."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        self._server, self._token = server, token
+        self.cursor: str | None = None
+        self.events: list[dict] = []
+        self.connections = 0
+        self.client: websockets.ClientConnection | None = None
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(websockets.WebSocketException, OSError):
+                await self._follow()
+            await asyncio.sleep(0.05)
+
+    async def _follow(self) -> None:
+        since = f"?since={self.cursor}" if self.cursor else ""
+        async with self._server.open(TASKS + since, self._token) as self.client:
+            self.connections += 1
+            async for text in self.client:
+                self._take(json.loads(text))
+
+    def _take(self, frame: dict) -> None:
+        assert frame["type"] != "resync"
+        assert frame.get("recovered", True)
+        if frame["type"] == "hello":
+            self.cursor = self.cursor or frame["cursor"]
+        elif "event_id" in frame:
+            self.cursor = frame["cursor"]
+            self.events.append(frame)
+
+    def cut(self) -> None:
+        """As a broken network does it: without a word."""
+        if self.client:
+            self.client.transport.abort()
+
+
+async def test_who_is_cut_again_and_again_misses_nothing(server, root):
+    collectors = [Collector(server, root) for _ in range(5)]
+    following = [asyncio.create_task(collector.run()) for collector in collectors]
+    while not all(collector.cursor for collector in collectors):
+        await asyncio.sleep(0.01)
+    written: list[tuple[str, int]] = []
+
+    def write() -> None:
+        for _ in range(60):
+            task = make_task("completed")
+            written.extend((str(task.pk), version) for version in (1, 2, 3))
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        await asyncio.sleep(random.uniform(0.05, 0.3))
+        random.choice(collectors).cut()
+    async with asyncio.timeout(PATIENCE_S):
+        while any(len({event["event_id"] for event in c.events}) < len(written) for c in collectors):
+            await asyncio.sleep(0.05)
+    for task in following:
+        task.cancel()
+    for collector in collectors:
+        assert collector.connections > 1 or len(collectors) > 1
+        newest: dict[str, int] = {}
+        fresh = []
+        for event in collector.events:
+            if event["version"] > newest.get(event["task_id"], 0):
+                newest[event["task_id"]] = event["version"]
+                fresh.append((event["task_id"], event["version"]))
+        assert fresh == written
+    assert sum(collector.connections for collector in collectors) > len(collectors)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_client_that_does_not_read_delays_nobody_and_is_sent_away(server, root):
+    """Its share of the server's memory is bounded, under daphne too, and its place is given to somebody else."""
+    large = {"value": "x" * 14_000}
+    count = 1000  # 14 MB of results: more than the kernel's buffers take
+    async with server.open(TASKS, root) as reader, contextlib.AsyncExitStack() as stack:
+        await until(reader, "subscribed")
+        sleepers = [await stack.enter_async_context(server.open(TASKS, root, max_queue=1)) for _ in range(4)]
+        for sleeper in sleepers:
+            await until(sleeper, "subscribed")
+        before = resident(server.pid)
+
+        def write() -> None:
+            for _ in range(count // 50):
+                complete_many(50, large)
+            connection.close()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        seen = 0
+        while seen < count:
+            seen += (await until(reader, "task_updated"))["status"] == "completed"
+        writer.join()
+        assert resident(server.pid) - before < 60 * 1024 * 1024  # the ring holds 32 MiB, whoever reads
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(websockets.ConnectionClosed):
+                    async with server.open("/api/v1/stream", root) as fresh:
+                        await receive(fresh)
+                        break
+                await asyncio.sleep(0.1)
+        assert await close_code(sleepers[0]) in (4408, 1006)
+        for sleeper in sleepers:
+            sleeper.transport.abort()
+        task = await in_database(submit, "test.echo")
+        assert (await until(reader, "task_created"))["task_id"] == str(task.pk)
+
+
+def complete_many(count: int, result) -> None:
+    from tasks import lifecycle
+    from tasks.changes import Outcome
+    from tasks.models import Task
+    from tasks.states import Actions
+    from tests.factories import make_worker
+
+    tasks = [submit("test.echo") for _ in range(count)]
+    claimed = lifecycle.claim(Task.objects.ready(), make_worker())
+    assert len(claimed) == len(tasks)
+    lifecycle.record([Outcome(task.pk, task.lease, Actions.COMPLETE, result=result) for task in claimed], "test")
+
+
+async def test_a_dead_peer_is_found_by_the_protocols_ping(kind, root):
+    """It has completed the handshake and never says a word again: neither does it answer, nor is its cable cut."""
+    options = {
+        "daphne": "--ping-interval 1 --ping-timeout 1",
+        "uvicorn": "--ws-ping-interval 1 --ws-ping-timeout 1",
+    }
+    with running(kind, options=options[kind]) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        headers = {
+            "Host": f"localhost:{server.port}", "Upgrade": "websocket", "Connection": "Upgrade",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13",
+            "Authorization": f"Bearer {root}",
+        }  # fmt: skip
+        lines = [f"GET {TASKS} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(65_536):
+                    pass
+        writer.close()
