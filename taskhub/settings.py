@@ -227,7 +227,14 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "TaskHub",
-    "DESCRIPTION": "Submit tasks, follow them, operate them.",
+    "DESCRIPTION": (
+        "Submit tasks, follow them, operate them.\n\n"
+        "Send `Authorization: Bearer <token>`, or sign in and let the browser send its cookie. A token's rights are "
+        "its scopes (`submit`, `read`, `operate`; `admin` is all of them), cut to the permissions of its user. What "
+        "you may not see is answered like what is not there: 404.\n\n"
+        "Every error is `application/problem+json`; `errors` names each wrong field. Times are ISO 8601 in UTC, "
+        "durations are seconds. `RateLimit` tells how many requests are left in this minute."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "POSTPROCESSING_HOOKS": ["tasks.api.schema.add_components"],

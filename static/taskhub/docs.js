@@ -12,7 +12,7 @@ window.SwaggerUIBundle({
   domNode: document.getElementById("docs"),
   requestInterceptor: withCsrf,
   deepLinking: true,
-  docExpansion: "none",
+  docExpansion: "list",
   defaultModelsExpandDepth: 0,
   validatorUrl: null,
 });

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from msgspec import Meta
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +16,7 @@ from tasks import access
 from tasks.access import Principal
 from tasks.api.endpoint import Endpoint
 from tasks.api.schema import operation
+from tasks.database import transactional
 from tasks.documents import check_document
 from tasks.exceptions import FieldError, InvalidTask
 from tasks.models import Token
@@ -70,8 +72,7 @@ class Tokens(Endpoint):
         check_document(request.data)
         new: NewToken = convert(request.data, NewToken)
         _check_expiry(new, self.principal)
-        token, raw = access.make_token(self.principal.user, new.scopes, new.expires_at, new.name)
-        token.refresh_from_db()
+        token, raw = _make(self.principal.user, new)
         return Response({**token_json(token), "token": raw}, status=201)
 
 
@@ -80,9 +81,22 @@ class OneToken(Endpoint):
 
     @operation("Revoke a token", {204: None}, tag="tokens", errors=(404,), id="revoke_token")
     def delete(self, request: Request, id: uuid.UUID) -> Response:
-        token = Token.objects.get(pk=id, user=self.principal.user)
-        access.revoke(Token.objects.filter(pk=token.pk))
+        _revoke(Token.objects.get(pk=id, user=self.principal.user))
         return Response(status=204)
+
+
+@transactional
+def _make(user: Any, new: NewToken) -> tuple[Token, str]:
+    token, raw = access.make_token(user, new.scopes, new.expires_at, new.name)
+    token.refresh_from_db()
+    LogEntry.objects.log_actions(user.pk, [token], ADDITION, f"made, for {', '.join(token.scopes)}")
+    return token, raw
+
+
+@transactional
+def _revoke(token: Token) -> None:
+    if access.revoke(Token.objects.filter(pk=token.pk)):
+        LogEntry.objects.log_actions(token.user.pk, [token], CHANGE, "good → revoked")
 
 
 def token_json(token: Token) -> TokenJSON:
