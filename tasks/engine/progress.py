@@ -62,6 +62,7 @@ class Progress:
         self._began = time.monotonic()
         self._missing, self._stuck = Since(), Since()
         self._overdue: dict[int, Since] = {}
+        self._ended: set[int] = set()
 
     def look(self) -> None:
         now = database_now()
@@ -89,7 +90,8 @@ class Progress:
         """A process whose lease is gone may have been stopped in the middle of a task that others run by now."""
         self._overdue = {worker.pid: self._overdue.get(worker.pid, Since()) for worker in lapsed}
         for pid, since in self._overdue.items():
-            if since.lasts(True, OVERDUE) and belongs_to(self._group, pid):
+            if since.lasts(True, OVERDUE) and pid not in self._ended and belongs_to(self._group, pid):
+                self._ended.add(pid)
                 logger.error("Worker %d has outlived its lease; ending it.", pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
