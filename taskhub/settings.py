@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from taskhub import env
+from tasks import failpoints
 from tasks.callbacks.guard import AddressPolicy
 from tasks.callbacks.signature import generate_secret, parse_secrets
 
@@ -172,6 +173,9 @@ TASKHUB_PROGRESS_KEEP_S = env.seconds("TASKHUB_PROGRESS_KEEP_S", 86_400)
 TASKHUB_RETENTION_DAYS = env.integer("TASKHUB_RETENTION_DAYS", 30)
 TASKHUB_STREAM_CONNECTIONS = env.integer("TASKHUB_STREAM_CONNECTIONS", 100, least=1)
 TASKHUB_RATE_LIMIT = env.integer("TASKHUB_RATE_LIMIT", 6000, least=1)
+TASKHUB_FAILPOINT = env.checked("TASKHUB_FAILPOINT", env.text("TASKHUB_FAILPOINT"), failpoints.parse)
+if TASKHUB_FAILPOINT and not DEVELOPMENT:
+    raise env.InvalidEnvironment("TASKHUB_FAILPOINT breaks processes on purpose; it is for development only.")
 
 # -- callbacks -----------------------------------------------------------------------------------------------------
 

@@ -85,12 +85,10 @@ def _end(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
         return _completed(task, outcome, now)
     if task.requested:
         return _as_requested(task, now)
-    error = outcome.error
-    if error and (outcome.action is A.BURY or (outcome.action is A.FAIL and task.is_last_attempt)):
-        return _buried(task, error, now)
-    if error and outcome.action is A.FAIL:
-        wait = max(task.retry_policy.wait(task.attempt), outcome.delay)
-        return _failed(task, error, now + dt.timedelta(seconds=wait))
+    if outcome.error and outcome.action is A.BURY:
+        return _buried(task, outcome.error, now)
+    if outcome.error and outcome.action is A.FAIL:
+        return _failed(task, outcome.error, now, outcome.delay)
     run_at = now + dt.timedelta(seconds=outcome.delay)
     return _let_go(task, outcome.action, run_at=run_at, ready=run_at <= now, attempt=task.attempt - 1)
 
@@ -108,7 +106,10 @@ def _completed(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
     return replace(change, data=data)
 
 
-def _failed(task: Task, error: dict[str, Any], run_at: dt.datetime) -> Change:
+def _failed(task: Task, error: dict[str, Any], now: dt.datetime, delay: float = 0) -> Change:
+    if task.is_last_attempt:
+        return _buried(task, error, now)
+    run_at = now + dt.timedelta(seconds=max(task.retry_policy.wait(task.attempt), delay))
     change = _let_go(task, A.FAIL, error["detail"], run_at=run_at, **_error_fields(error))
     return replace(change, data={"error": public_error(error), "run_at": run_at.isoformat()})
 
@@ -126,21 +127,37 @@ def _as_requested(task: Task, now: dt.datetime) -> Change:
 
 
 def rescued(task: Task, charged: bool, detail: str, now: dt.datetime) -> Change:
-    """Its worker is lost. Charged, it has used the attempt and counts as a crash; else the attempt is given back."""
+    """Its worker is lost. Charged, it has used the attempt and counts as a crash; else the attempt is given back.
+
+    A worker that a handler has taken along beyond its deadline was to lose it anyway: that is a failure and no crash.
+    """
     if task.requested:
         return _as_requested(task, now)
+    if charged and _is_overdue(task, now):
+        return _failed(task, lost(task, charged, detail, now), now)
     crashes, rescues = task.crashes + charged, task.rescues + (not charged)
     counters = {"crashes": crashes, "rescues": rescues}
-    if fatal := _fatal(task, crashes, rescues) or (lost(task, detail) if charged and task.is_last_attempt else None):
+    if fatal := _fatal(task, crashes, rescues) or _last(task, charged, detail, now):
         change = _buried(task, fatal, now)
         return replace(change, fields=change.fields | counters)
     attempt = task.attempt if charged else task.attempt - 1
     return _let_go(task, A.RESCUE, detail, run_at=now, ready=True, attempt=attempt, **counters)
 
 
-def lost(task: Task, detail: str) -> dict[str, Any]:
+def lost(task: Task, charged: bool, detail: str, now: dt.datetime) -> dict[str, Any]:
     """The error of an attempt whose worker is gone."""
+    if charged and _is_overdue(task, now):
+        detail = f"The deadline of {task.timeout:g} s passed, and its worker did not survive it. {detail}"
+        return errors.describe(task.name, "DeadlineExceeded", detail)
     return errors.describe(task.name, "WorkerLost", detail)
+
+
+def _is_overdue(task: Task, now: dt.datetime) -> bool:
+    return task.started_at is not None and now - task.started_at >= dt.timedelta(seconds=task.timeout)
+
+
+def _last(task: Task, charged: bool, detail: str, now: dt.datetime) -> dict[str, Any] | None:
+    return lost(task, charged, detail, now) if charged and task.is_last_attempt else None
 
 
 def _fatal(task: Task, crashes: int, rescues: int) -> dict[str, Any] | None:

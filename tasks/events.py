@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
+from tasks import failpoints
 from tasks.database import insert
 from tasks.models import QueueCount, Task, TaskEvent
 from tasks.signals import task_changed
@@ -62,5 +63,7 @@ def _store(change: Counter[tuple[str, str]]) -> None:
 
 
 def _announce(rows: Iterable[TaskEvent]) -> None:
+    failpoints.reach("publish.begin")
     for row in rows:
         task_changed.send_robust(TaskEvent, event=row)
+    failpoints.reach("publish.end")

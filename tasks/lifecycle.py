@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.db.models import F, QuerySet
 
-from tasks import changes, events
+from tasks import changes, events, failpoints
 from tasks.changes import Change, Outcome
 from tasks.database import database_now, insert, transactional, uuid7
 from tasks.exceptions import Conflict
@@ -42,6 +42,7 @@ def create(tasks: Sequence[Task], actor: str = HUB) -> None:
         task.ready = task.run_at <= now
     insert(tasks)
     events.append([events.event_of(task, TaskEvent.Types.CREATED, now, actor=actor) for task in tasks])
+    failpoints.reach("submit.written")
 
 
 # -- the engine's verbs --------------------------------------------------------------------------------------------
@@ -51,8 +52,11 @@ def create(tasks: Sequence[Task], actor: str = HUB) -> None:
 def claim(candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Task]], list[Task]] = list) -> list[Task]:
     """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease."""
     tasks = choose(list(candidates.select_for_update(skip_locked=True)))
-    now, lease = database_now(), uuid7()
-    _write([(task, changes.claimed(task, worker, lease, now)) for task in tasks], now, str(worker))
+    if tasks:
+        failpoints.reach("claim.chosen")
+        now, lease = database_now(), uuid7()
+        _write([(task, changes.claimed(task, worker, lease, now)) for task in tasks], now, str(worker))
+        failpoints.reach("claim.written")
     return tasks
 
 
@@ -108,7 +112,10 @@ def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> b
 def rescue(tasks: TaskQuerySet, charged: bool, detail: str = "The worker is gone.") -> list[Task]:
     """Take tasks that are being processed from a worker that is lost. Charged, it counts as a crash of theirs."""
     rescued, now = _lock(tasks.processing()), database_now()
-    lost = [Outcome(task.pk, task.present_lease, A.RESCUE, error=changes.lost(task, detail)) for task in rescued]
+    errors = [changes.lost(task, charged, detail, now) for task in rescued]
+    lost = [
+        Outcome(task.pk, task.present_lease, A.RESCUE, error=error) for task, error in zip(rescued, errors, strict=True)
+    ]
     ends = zip(rescued, lost, strict=True)
     _end([(task, outcome, changes.rescued(task, charged, detail, now)) for task, outcome in ends], now, HUB)
     return rescued
@@ -124,10 +131,16 @@ def release(tasks: TaskQuerySet, actor: str) -> list[Task]:
     return released
 
 
-@transactional
 def prune(tasks: QuerySet[Task], limit: int) -> int:
     """Delete up to `limit` tasks that are over, with their attempts and logs. Returns how many."""
-    over = _lock(Task.objects.filter(pk__in=list(tasks.values_list("pk", flat=True)[:limit])))
+    over = list(tasks.values_list("pk", flat=True)[:limit])
+    return _prune(tasks.filter(pk__in=over)) if over else 0
+
+
+@transactional
+def _prune(tasks: QuerySet[Task]) -> int:
+    """Under the lock they must still be what was asked for: one of them may have been resurrected meanwhile."""
+    over = _lock(tasks)
     Task.objects.filter(pk__in=[task.pk for task in over]).delete()
     events.forget(over)
     return len(over)
@@ -215,6 +228,7 @@ def _write(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str) -
         alike[msgspec.json.encode((task.status, change.status, change.fields))].append((task, change))
     for group in alike.values():
         _update(group, now)
+    failpoints.reach("change.written")
     events.append([_apply(task, change, now, actor) for task, change in pairs])
 
 
@@ -248,8 +262,9 @@ def _apply(task: Task, change: Change, now: dt.datetime, actor: str) -> TaskEven
 
 # -- attempts ------------------------------------------------------------------------------------------------------
 
-LEFT_AS = {States.CANCELED: Outcomes.CANCELED, States.PAUSED: Outcomes.PAUSED, States.COMPLETED: Outcomes.COMPLETED}
+LEFT_AS = {States.CANCELED: Outcomes.CANCELED, States.PAUSED: Outcomes.PAUSED}
 ENDED_AS = {
+    A.COMPLETE: Outcomes.COMPLETED,
     A.FAIL: Outcomes.FAILED,
     A.BURY: Outcomes.FAILED,
     A.SNOOZE: Outcomes.SNOOZED,
@@ -283,4 +298,6 @@ def _keep_late(task_ids: Iterable[uuid.UUID], outcomes: dict[uuid.UUID, Outcome]
     for task_id in task_ids:
         outcome = outcomes[task_id]
         late = {"action": str(outcome.action), "result": outcome.result, "error": outcome.error}
-        Attempt.objects.filter(task_id=task_id, lease=outcome.lease).update(late=late)
+        ended = Attempt.objects.filter(task_id=task_id, lease=outcome.lease)
+        # A worker whose commit nobody could confirm says the same again: that came in time.
+        ended.exclude(outcome=ENDED_AS[outcome.action]).update(late=late)

@@ -21,8 +21,12 @@ class LogLine:
 
 @transactional
 def append(task: Task, lines: Sequence[LogLine]) -> None:
-    """Store lines of the present attempt under the next numbers. The task's row is the lock that keeps their order."""
-    Task.objects.select_for_update().only("pk").get(pk=task.pk)
+    """Store lines of the present attempt under the next numbers. The task's row is the lock that keeps their order.
+
+    A task that has been deleted meanwhile keeps none.
+    """
+    if Task.objects.select_for_update().only("pk").filter(pk=task.pk).first() is None:
+        return
     last = TaskLog.objects.filter(task=task).aggregate(last=Max("seq"))["last"] or 0
     TaskLog.objects.bulk_create(
         TaskLog(

@@ -27,7 +27,7 @@ def run_pending(limit: int = 1000) -> list[Task]:
     worker = _worker()
     done: list[Task] = []
     while len(done) < limit and (task := _claim(worker)):
-        done.append(_run(task))
+        done.append(_run(task, worker))
     return done
 
 
@@ -38,8 +38,8 @@ def _claim(worker: Worker) -> Task | None:
     return next(iter(lifecycle.claim(claim.claimable(names)[:1], worker)), None)
 
 
-def _run(task: Task) -> Task:
-    desk, running = Desk(NAME), Running(task, Context(task))
+def _run(task: Task, worker: Worker) -> Task:
+    desk, running = Desk(worker), Running(task, Context(task))
     desk.end(running, _outcome(running))
     desk.record()
     return Task.objects.get(pk=task.pk)

@@ -58,8 +58,9 @@ def report(task_id: uuid.UUID, token: str, percent: float | None, message: str) 
 
 def end_overdue() -> int:
     """Fail the deferred attempts whose receivers have let their deadline pass. Returns how many."""
-    overdue = Task.objects.processing().filter(deferred_until__lte=database_now())
-    return len(lifecycle.record([_overdue(task) for task in overdue.defer("payload", "state")], RECEIVER))
+    overdue = Task.objects.processing().filter(deferred_until__lte=database_now()).defer("payload", "state")
+    outcomes = [_overdue(task) for task in overdue]
+    return len(lifecycle.record(outcomes, RECEIVER)) if outcomes else 0
 
 
 def _overdue(task: Task) -> Outcome:

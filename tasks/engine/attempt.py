@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,16 +29,18 @@ SNOOZE_LIMIT = 10 * 365 * 86_400  # seconds
 
 
 def run(task: Task, context: Context, alarm: Alarm) -> Outcome:
-    """Run a `def` handler, in this thread."""
+    """Run a handler in this thread; an `async def` one in an event loop of its own."""
     began, transactions = time.monotonic(), _open_transactions()
     try:
         call = _prepared(task, context)
         with alarm.within(task.timeout, context), current(context):
-            result = call()
+            result = asyncio.run(call()) if inspect.iscoroutinefunction(call) else call()
         outcome = _left_open(task, transactions) or _returned(task, result)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler's whim must not end the worker
         outcome = _raised(task, error)
         _left_open(task, transactions)
+        if isinstance(error, Interrupted):
+            close_connections()
     return _finished(task, outcome, context, began)
 
 
@@ -58,11 +62,18 @@ def interrupted(task: Task, context: Context) -> Outcome:
     return _interrupted(task, Interrupted(context.interruption or DEADLINE))
 
 
+def close_connections() -> None:
+    """Of this thread: an interrupted handler may have left one in the middle of a query."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:  # else it was begun outside: by a test that runs its tasks itself
+            connection.close()
+
+
 def _prepared(task: Task, context: Context) -> Callable[[], Any]:
     """The call that is to be made. Raises `InvalidTask` when a deployment has changed the handler's signature."""
     handler = registry.find(task.name)
     arguments = handler.bind(task.payload)
-    return lambda: handler.function(context, **arguments)
+    return functools.partial(handler.function, context, **arguments)
 
 
 def _returned(task: Task, result: Any) -> Outcome:
@@ -105,11 +116,21 @@ def _left_open(task: Task, before: set[int]) -> Outcome | None:
     left = _open_transactions() - before
     for connection in connections.all(initialized_only=True):
         if left & _transactions_of(connection):
-            connection.close()
+            _give_up(connection, begun_outside=bool(before))
     if not left:
         return None
     detail = "The handler returned inside an open transaction, which has been rolled back."
     return _outcome(task, A.FAIL, error=errors.describe(task.name, "OpenTransaction", detail))
+
+
+def _give_up(connection: Any, begun_outside: bool) -> None:
+    """Django refuses to use a connection again that was closed inside `atomic`: the thread gets another one.
+
+    But not in a test that runs its tasks inside a transaction of its own.
+    """
+    connection.close()
+    if not begun_outside:
+        del connections[connection.alias]
 
 
 def _open_transactions() -> set[int]:

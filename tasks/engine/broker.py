@@ -13,8 +13,11 @@ that still.
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
 import uuid
+from types import FrameType
 from typing import Any
 
 from django.utils import timezone
@@ -36,6 +39,7 @@ class TicketBroker(Broker):
 
     def ping(self) -> bool:
         """Called once, by the sentinel, before it starts its workers."""
+        signal.signal(signal.SIGTERM, _bear)
         die_with_parent()
         return True
 
@@ -70,6 +74,14 @@ class TicketBroker(Broker):
 
     def get_stats(self, pattern: str) -> list[Any]:
         return []
+
+
+def _bear(signum: int, frame: FrameType | None) -> None:
+    """Who stops a service sends SIGTERM to all of its processes. The parent's word is enough; if the others just died
+    of it, running tasks would die with them. Inherited by pusher and monitor, which are ended so at the very end.
+    """
+    if halt.is_said():
+        os._exit(0)
 
 
 def retire() -> None:

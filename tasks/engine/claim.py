@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
-from django.db.models import Min, QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from tasks import lifecycle, registry
 from tasks.database import database_now
@@ -15,6 +16,7 @@ from tasks.models.tasks import CALLBACK
 AHEAD = 0.1  # seconds of work that a worker may hold unstarted
 BATCH = 100  # tasks
 SAFETY = 1.0  # seconds after which an idle worker looks even without a hint
+SUSPECTS = 50  # of them the event loop runs so many at once
 MEMORY = 0.2  # the weight of the last run in a handler's mean
 
 
@@ -46,7 +48,7 @@ class Pace:
         chosen: list[Task] = []
         waited = 0.0
         for task in candidates:
-            alone = bool(task.crashes or task.rescues)
+            alone = is_suspect(task)
             if chosen and (alone or waited + self.expected(task.name) > AHEAD):
                 break
             chosen.append(task)
@@ -69,10 +71,42 @@ def claimable(names: Iterable[str]) -> QuerySet[Task]:
     return Task.objects.ready().filter(name__in=names).exclude(queue__in=paused)
 
 
+def claimable_by(role: str) -> QuerySet[Task]:
+    """What a worker of `role` may take.
+
+    An `async def` handler that was in hand when two workers died, or alone when one did, runs alone from then on, in a
+    plain worker: so a culprit shows itself, and does not take along hundreds of others each time.
+    """
+    plain, loop = names(Worker.Roles.PLAIN), names(Worker.Roles.LOOP)
+    alone = ~Q(name=CALLBACK) & (Q(crashes__gt=0) | Q(rescues__gt=1))
+    if role == Worker.Roles.LOOP:
+        return claimable(loop).exclude(alone)
+    return claimable([*plain, *loop]).filter(Q(name__in=plain) | alone)
+
+
+def is_suspect(task: Task) -> bool:
+    """Whether it may have been this task's code that a worker died of."""
+    return not task.is_callback and bool(task.crashes or task.rescues)
+
+
 def is_waiting(role: str) -> bool:
     """Whether there may be something to claim: a look without a lock. What has become due is made ready first."""
     lifecycle.promote()
-    return claimable(names(role)).exists()
+    return claimable_by(role).exists()
+
+
+def must_wait(tasks: list[Task]) -> bool:
+    """Whether these, which a plain worker holds unstarted, are no longer the ones to start next.
+
+    Something more urgent is waiting, their queue has been paused, or one of them is to be canceled or paused.
+    """
+    least = min((task.priority for task in tasks), default=0)
+    held = Task.objects.filter(pk__in=[task.pk for task in tasks])
+    paused = Queue.objects.filter(paused_at__isnull=False).values("name")
+    return bool(tasks) and (
+        claimable_by(Worker.Roles.PLAIN).filter(priority__gt=least).exists()
+        or held.filter(Q(requested__isnull=False) | Q(queue__in=paused)).exists()
+    )
 
 
 def seconds_until_due() -> float:
@@ -85,9 +119,17 @@ def seconds_until_due() -> float:
 
 def plain(session: Session, pace: Pace) -> list[Task]:
     """Tasks for a worker that runs one after the other."""
-    return lifecycle.claim(claimable(names(Worker.Roles.PLAIN))[: pace.batch], session.worker, pace.ahead)
+    return lifecycle.claim(claimable_by(Worker.Roles.PLAIN)[: pace.batch], session.worker, pace.ahead)
 
 
-def many(session: Session, limit: int) -> list[Task]:
-    """Tasks for a worker that runs up to `limit` more at once."""
-    return lifecycle.claim(claimable(names(Worker.Roles.LOOP))[:limit], session.worker)
+def many(session: Session, limit: int, suspects: int = 0) -> list[Task]:
+    """Tasks for a worker that runs up to `limit` more at once, and `suspects` of the dubious kind already."""
+    candidates, room = claimable_by(Worker.Roles.LOOP), SUSPECTS - suspects
+    if room <= 0:
+        candidates = candidates.filter(Q(name=CALLBACK) | Q(crashes=0, rescues=0))
+    return lifecycle.claim(candidates[:limit], session.worker, partial(_but_few_suspects, room))
+
+
+def _but_few_suspects(room: int, candidates: list[Task]) -> list[Task]:
+    left_out = {task.pk for task in list(filter(is_suspect, candidates))[max(room, 0) :]}
+    return [task for task in candidates if task.pk not in left_out]

@@ -60,6 +60,7 @@ class Context:
         self.state: dict[str, Any] = task.state
         self._number = task.tries
         self._saved = msgspec.json.encode(task.state)
+        self._has_saved = False
         self._reports = Reports()
         self._lines_left = LINES_KEPT
         self._lock = threading.Lock()
@@ -114,9 +115,14 @@ class Context:
             self._reports.state = reports.state if self._reports.state is None else self._reports.state
 
     def changed_state(self) -> dict[str, Any] | None:
-        """The state at the end of the attempt, None when it is what the task holds already."""
+        """The state at the end of the attempt, for its outcome to carry. None when it was never another.
+
+        What a checkpoint has saved is told again: it may be on its way still, and would come after the outcome.
+        """
         self._save_state()
-        return self._reports.state
+        with self._lock:
+            self._reports.state = None
+        return msgspec.json.decode(self._saved) if self._has_saved else None
 
     def _save_state(self) -> None:
         check_document(self.state, "state")
@@ -124,6 +130,7 @@ class Context:
         if encoded != self._saved:
             with self._lock:
                 self._saved, self._reports.state = encoded, msgspec.json.decode(encoded)
+                self._has_saved = True
 
 
 # -- the standard logging of a handler's thread or asyncio task -------------------------------------------------------

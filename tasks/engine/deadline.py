@@ -1,7 +1,7 @@
 """Ending Python code that does not end by itself: an exception thrown into the main thread by an alarm.
 
 The exception is armed only while user code runs, and repeats each second until it is left: code that swallows one
-meets the next. What no exception can end (C code that never returns to the interpreter) is the pulse's to end, with
+meets the next. What no exception can end (C code that never returns to the interpreter) is the watchdog's to end, with
 the process.
 """
 
@@ -33,10 +33,13 @@ class Alarm:
             yield  # no alarm reaches another thread; only tests run handlers there
             return
         before = signal.signal(signal.SIGALRM, self._ring)
-        self._ends, self._armed = time.monotonic() + seconds, context
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), REPEAT)
         try:
-            yield
+            try:
+                self._ends, self._armed = time.monotonic() + seconds, context
+                signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), REPEAT)
+                yield
+            finally:  # it may ring here still, on the threshold: that must not keep it armed
+                self._armed = None
         finally:
             self._armed = None
             signal.setitimer(signal.ITIMER_REAL, 0)

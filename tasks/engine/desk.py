@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tasks import lifecycle, logs
+from tasks import failpoints, lifecycle, logs
 from tasks.changes import Outcome
 from tasks.database import transactional
 from tasks.engine.context import Context, Reports
 from tasks.lifecycle import Progress
-from tasks.models import Task
+from tasks.models import Task, Worker
 from tasks.states import Actions
 
 RESULTS_WAIT = 0.02  # seconds that an outcome may lie here while more are made
@@ -31,8 +31,7 @@ class Running:
     context: Context
     began: float = field(default_factory=time.monotonic)
     canceled_at: float | None = None  # when the cancel was first seen here
-    forced_at: float | None = None  # when it was last told to end without a checkpoint
-    force: Callable[[str], None] = lambda reason: None
+    force: Callable[[str], None] = lambda reason: None  # end it now, without a checkpoint
 
     @property
     def elapsed(self) -> float:
@@ -40,18 +39,23 @@ class Running:
 
 
 class Desk:
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._name = str(worker)
         self._lock = threading.Lock()
         self._unstarted: deque[Task] = deque()
+        self._put_at = 0.0
         self._outcomes: list[Outcome] = []
         self._oldest = 0.0
+        self._being_written: set[uuid.UUID] = set()
+        self.claim_in_doubt = False  # whether the last claim may have been committed without our knowing
         self.running: dict[uuid.UUID, Running] = {}
 
     def put(self, tasks: Iterable[Task]) -> None:
         """Claimed tasks, in the order in which they are to start."""
         with self._lock:
             self._unstarted.extend(tasks)
+            self._put_at = time.monotonic()
 
     def start(self) -> Running | None:
         """The next task to run, None when there is none."""
@@ -72,42 +76,9 @@ class Desk:
         """The attempt goes on without this worker."""
         self.running.pop(running.task.pk, None)
 
-    def _lay_down(self, outcome: Outcome) -> None:
+    def unstarted(self) -> list[Task]:
         with self._lock:
-            if not self._outcomes:
-                self._oldest = time.monotonic()
-            self._outcomes.append(outcome)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something lies here that must not lie for long."""
-        return bool(self._unstarted or self._outcomes)
-
-    @property
-    def outcomes_are_due(self) -> bool:
-        return bool(self._outcomes) and time.monotonic() - self._oldest >= RESULTS_WAIT
-
-    # -- writing --------------------------------------------------------------------------------------------------
-
-    def record(self, then: Callable[[], list[Task]] = list) -> list[Task]:
-        """Write the outcomes that lie here, and do `then` in the same transaction. All or nothing.
-
-        What cannot be written stays here.
-        """
-        with self._lock:
-            outcomes, self._outcomes = self._outcomes, []
-        try:
-            return self._exchange(outcomes, then)
-        except BaseException:
-            with self._lock:
-                self._outcomes[:0] = outcomes
-            raise
-
-    @transactional
-    def _exchange(self, outcomes: list[Outcome], then: Callable[[], list[Task]]) -> list[Task]:
-        if outcomes:
-            lifecycle.record(outcomes, self._name)
-        return then()
+            return list(self._unstarted)
 
     def hand_back(self) -> int:
         """Return what is claimed and not started, for others to take; no attempt is used. Returns how many."""
@@ -117,6 +88,92 @@ class Desk:
         for task in unstarted:
             self._lay_down(Outcome(task.pk, task.present_lease, Actions.RELEASE))
         return len(unstarted)
+
+    def _lay_down(self, outcome: Outcome) -> None:
+        with self._lock:
+            if not self._outcomes:
+                self._oldest = time.monotonic()
+            self._outcomes.append(outcome)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something lies here that must not lie for long."""
+        return bool(self._unstarted or self._outcomes or self.claim_in_doubt)
+
+    @property
+    def outcomes_are_due(self) -> bool:
+        return bool(self._outcomes) and time.monotonic() - self._oldest >= RESULTS_WAIT
+
+    @property
+    def held_for(self) -> float:
+        """The seconds for which tasks have been lying here unstarted."""
+        return time.monotonic() - self._put_at if self._unstarted else 0.0
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def exchange(self, claim: Callable[[], list[Task]]) -> list[Task]:
+        """Write the outcomes that lie here and claim new tasks in the same transaction; these lie here then.
+
+        All or nothing. For one thread alone: the one that claims.
+        """
+        self._find_strays()
+        self.claim_in_doubt = True
+        tasks = self._settle(claim)
+        self.claim_in_doubt = False
+        if tasks:
+            failpoints.reach("claim.committed")
+            self.put(tasks)
+        return tasks
+
+    def record(self) -> None:
+        """Write the outcomes that lie here. What cannot be written stays."""
+        self._settle(list)
+
+    def _settle(self, claim: Callable[[], list[Task]]) -> list[Task]:
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+            written = {outcome.task_id for outcome in outcomes}
+            self._being_written |= written
+        try:
+            if outcomes:
+                failpoints.reach("record.begin")
+            tasks = self._transact(outcomes, claim)
+            if outcomes:
+                failpoints.reach("record.committed")
+            return tasks
+        except BaseException:
+            with self._lock:
+                self._outcomes[:0] = outcomes
+            raise
+        finally:
+            with self._lock:
+                self._being_written -= written
+
+    @transactional
+    def _transact(self, outcomes: list[Outcome], claim: Callable[[], list[Task]]) -> list[Task]:
+        if outcomes:
+            lifecycle.record(outcomes, self._name)
+            failpoints.reach("record.written")
+        return claim()
+
+    def _find_strays(self) -> None:
+        """A claim may have been committed although nobody could confirm it: it brought what we hold and don't know."""
+        if self.claim_in_doubt:
+            known = self._known()  # before the look: what is unknown then stays so, for nobody else claims for us
+            held = Task.objects.processing().filter(worker=self._worker)
+            self.put([task for task in held if task.pk not in known])
+            self.claim_in_doubt = False
+
+    def _known(self) -> set[uuid.UUID]:
+        with self._lock:
+            unstarted = {task.pk for task in self._unstarted}
+            return unstarted | self.running.keys() | {out.task_id for out in self._outcomes} | self._being_written
+
+    def clear(self) -> None:
+        """At the end: give back what was not started and write the outcomes."""
+        self._find_strays()
+        self.hand_back()
+        self.record()
 
     def report(self) -> None:
         """Write what the running handlers have reported since the last time."""
@@ -147,3 +204,4 @@ class Desk:
                 logs.append(running.task, said.lines)
             if said.state is not None:
                 lifecycle.save_state(running.task.pk, running.task.present_lease, said.state)
+        failpoints.reach("report.written")

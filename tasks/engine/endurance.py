@@ -7,9 +7,17 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+)
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -20,18 +28,60 @@ GROWTH = 512 * 1024  # KiB of resident memory that it may gain until then
 
 
 def patiently(work: Callable[[], T], goes_on: Callable[[], bool]) -> T | None:
-    """The result of `work`, tried for as long as the database does not answer. None when it is time to go."""
+    """The result of `work`, tried for as long as the database does not answer. None when it is time to go.
+
+    A second try is always made, at once: it may have been the connection alone. What the database refuses because of
+    the data would be refused again: that is raised.
+    """
+    with suppress(OperationalError, InterfaceError):
+        return work()
+    connection.close()
     wait = FIRST_WAIT
     while True:
         try:
             return work()
+        except (DataError, IntegrityError):
+            raise
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The database does not answer (%s); trying again in %.1f s.", str(error).strip(), wait)
+            logger.warning("The database does not answer (%s); trying again in %.1f s.", _first_line(error), wait)
             connection.close()
         if not goes_on():
             return None
         time.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT)
+
+
+class Outage:
+    """What a thread that must never end does about errors: it tells of a series of them once, and of its end."""
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+        self._since: float | None = None
+
+    def survived(self, step: Callable[[], object]) -> bool:
+        """Whether `step` went well. If not, it is to be tried again later."""
+        try:
+            step()
+        except (DatabaseError, InterfaceError) as error:
+            self._tell("%s waits for the database (%s).", _first_line(error))
+            connection.close()
+            return False
+        except Exception as error:
+            self._tell("%s stumbled (%r); it goes on.", error, exc_info=error)
+            return False
+        if self._since is not None:
+            logger.info("%s works again after %.1f s.", self._who, time.monotonic() - self._since)
+            self._since = None
+        return True
+
+    def _tell(self, sentence: str, *details: object, **more: Any) -> None:
+        if self._since is None:
+            logger.warning(sentence, self._who, *details, **more)
+            self._since = time.monotonic()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 class Budget:

@@ -7,17 +7,17 @@ busy are written together by its next turn.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError, connection
 
-from tasks import hints, lifecycle
+from tasks import failpoints, hints, lifecycle
 from tasks.callbacks import delivery
 from tasks.callbacks.request import Sender, Verdict
 from tasks.changes import Outcome
@@ -25,27 +25,35 @@ from tasks.engine import attempt, claim
 from tasks.engine.desk import Desk, Running
 from tasks.engine.endurance import Budget, patiently
 from tasks.engine.session import Session
+from tasks.engine.watchdog import Watchdog
 from tasks.models import Worker
 from tasks.submission import callback_policy
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AT_ONCE = 500  # tasks in flight
 STEP = 50  # tasks claimed by one transaction
 USER_AGENT = "TaskHub/1"
+DATABASE_ERRORS = {OperationalError.__name__, InterfaceError.__name__}
 
 
 class LoopWorker:
-    def __init__(self, session: Session, desk: Desk, give_way: Callable[[], None]) -> None:
-        self._session, self._desk = session, desk
+    def __init__(self, session: Session, desk: Desk, watchdog: Watchdog, give_way: Callable[[], None]) -> None:
+        self._session, self._desk, self._watchdog = session, desk, watchdog
         self._give_way = give_way
         self._budget = Budget()
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._driver: Any = None  # the connection of the database's thread, as it was last seen
+        self._has_reconnected = False
 
     def run(self) -> None:
-        """Work until the session ends or this process has had its time; then wait for what runs."""
+        """Work until the session ends or this process has had its time; then wait for what runs.
+
+        Raises what went wrong in the worker itself: its tasks are then to be rescued.
+        """
         asyncio.run(self._main())
 
     async def _main(self) -> None:
@@ -53,21 +61,24 @@ class LoopWorker:
         self._wake, self._ended = asyncio.Event(), asyncio.Event()
         threading.Thread(target=self._listen, name="hints", daemon=True).start()
         recording = asyncio.create_task(self._record())
+        recording.add_done_callback(self._check)
         async with Sender(callback_policy(), USER_AGENT) as self._sender:
             while self._goes_on():
                 self._wake.clear()
                 if not await self._claim():
                     await self._sleep()
+            if self._failure:
+                raise self._failure
             self._give_way()
             if self._tasks:
                 await asyncio.wait(self._tasks)
         recording.cancel()
-        await self._patiently(self._desk.record)
+        await self._patiently(self._desk.clear)
         await self._loop.run_in_executor(self._database, lambda: connection.close())  # that thread's own
         self._database.shutdown()
 
     def _goes_on(self) -> bool:
-        return not self._session.ending and not self._budget.is_spent
+        return not (self._session.ending or self._budget.is_spent or self._failure)
 
     async def _patiently(self, work: Callable[[], T]) -> T | None:
         """Do what the database is to do in its thread. None when the session is lost before it has answered."""
@@ -75,6 +86,12 @@ class LoopWorker:
 
     def _is_held(self) -> bool:
         return not self._session.is_lost
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """Outcomes that cannot be written must not lie in a worker that goes on as if nothing had happened."""
+        if not task.cancelled() and task.exception():
+            self._failure = task.exception()
+            self._wake.set()
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
@@ -86,6 +103,9 @@ class LoopWorker:
         await self._patiently(partial(self._take, free))
         if not self._session.is_safe:
             self._desk.hand_back()
+        if self._has_reconnected:
+            self._refresh()
+            self._has_reconnected = False
         started = 0
         while running := self._desk.start():
             self._tasks.add(task := asyncio.create_task(self._run(running)))
@@ -94,8 +114,11 @@ class LoopWorker:
         return started
 
     def _take(self, limit: int) -> None:
-        if self._goes_on() and claim.is_waiting(Worker.Roles.LOOP):
-            self._desk.put(claim.many(self._session, limit))
+        if self._goes_on() and (self._desk.claim_in_doubt or claim.is_waiting(Worker.Roles.LOOP)):
+            suspects = sum(claim.is_suspect(running.task) for running in list(self._desk.running.values()))
+            self._desk.exchange(partial(claim.many, self._session, limit, suspects))
+        self._has_reconnected |= self._driver not in (None, connection.connection)
+        self._driver = connection.connection
 
     async def _sleep(self) -> None:
         """Until a hint, the end of a task when all places are taken, or the next `run_at`."""
@@ -121,10 +144,13 @@ class LoopWorker:
     async def _run(self, running: Running) -> None:
         work = asyncio.create_task(self._call_back(running) if running.task.is_callback else self._handle(running))
         running.force = partial(self._force, running, work)
-        try:
-            outcome = await work
-        except asyncio.CancelledError:  # before its first step
-            outcome = attempt.interrupted(running.task, running.context)
+        with self._watchdog.guard(running):
+            failpoints.reach("run.begin")
+            try:
+                outcome = await work
+            except asyncio.CancelledError:  # before its first step
+                outcome = attempt.interrupted(running.task, running.context)
+        failpoints.reach("run.end")
         if outcome is None:
             self._desk.forget(running)
         else:
@@ -134,15 +160,21 @@ class LoopWorker:
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._wake.set()
-        if not task.cancelled() and task.exception():
-            logger.error("An attempt could not be concluded.", exc_info=task.exception())
+        self._check(task)
 
     def _force(self, running: Running, work: asyncio.Task[Outcome | None], reason: str) -> None:
         running.context.force(reason)
         self._loop.call_soon_threadsafe(work.cancel)
 
     async def _handle(self, running: Running) -> Outcome:
-        return await attempt.arun(running.task, running.context)
+        outcome = await attempt.arun(running.task, running.context)
+        if outcome.error and outcome.error["type"] in DATABASE_ERRORS:
+            self._refresh()
+        return outcome
+
+    def _refresh(self) -> None:
+        """The handlers use a connection of their own thread's. If it is dead, Django would go on with it for ever."""
+        self._refreshing = asyncio.create_task(sync_to_async(attempt.close_connections)())
 
     async def _call_back(self, running: Running) -> Outcome | None:
         """Send the request. None when the receiver will report the result itself."""

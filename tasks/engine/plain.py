@@ -11,7 +11,7 @@ from functools import partial
 
 from django.db import close_old_connections
 
-from tasks import hints, lifecycle
+from tasks import failpoints, hints, lifecycle
 from tasks.engine import attempt, claim
 from tasks.engine.claim import Pace
 from tasks.engine.deadline import Alarm
@@ -19,14 +19,15 @@ from tasks.engine.desk import Desk, Running
 from tasks.engine.endurance import Budget, patiently
 from tasks.engine.pulse import Pulse
 from tasks.engine.session import Session
+from tasks.engine.watchdog import Watchdog
 from tasks.models import Worker
 
 PROMOTE = 0.2  # seconds between two looks for what has become due, under backlog
 
 
 class PlainWorker:
-    def __init__(self, session: Session, desk: Desk, pulse: Pulse) -> None:
-        self._session, self._desk, self._pulse = session, desk, pulse
+    def __init__(self, session: Session, desk: Desk, pulse: Pulse, watchdog: Watchdog) -> None:
+        self._session, self._desk, self._pulse, self._watchdog = session, desk, pulse, watchdog
         self._alarm = Alarm()
         self._pace = Pace()
         self._budget = Budget()
@@ -40,8 +41,7 @@ class PlainWorker:
                     self._session.is_idle = True
                     listener.wait(patiently(claim.seconds_until_due, self._goes_on) or claim.SAFETY)
                     self._session.is_idle = False
-        self._desk.hand_back()
-        patiently(self._desk.record, lambda: not self._session.is_lost)
+        patiently(self._desk.clear, lambda: not self._session.is_lost)
 
     def _goes_on(self) -> bool:
         return not self._session.ending and not self._budget.is_spent
@@ -51,8 +51,9 @@ class PlainWorker:
         if not self._desk.is_busy and not claim.is_waiting(Worker.Roles.PLAIN):
             return False
         self._promote()
-        tasks = self._desk.record(then=partial(claim.plain, self._session, self._pace)) if self._session.is_safe else []
-        self._desk.put(tasks)
+        if not self._session.is_safe:
+            return False
+        tasks = self._desk.exchange(partial(claim.plain, self._session, self._pace))
         if len(tasks) > 1:
             self._pulse.hurry()
         while running := self._next():
@@ -67,7 +68,10 @@ class PlainWorker:
 
     def _run(self, running: Running) -> None:
         running.force = partial(self._alarm.force, running.context)
-        outcome = attempt.run(running.task, running.context, self._alarm)
+        with self._watchdog.guard(running):
+            failpoints.reach("run.begin")
+            outcome = attempt.run(running.task, running.context, self._alarm)
+        failpoints.reach("run.end")
         self._pace.note(running.task.name, outcome.elapsed)
         patiently(partial(self._desk.end, running, outcome), lambda: not self._session.is_lost)
         close_old_connections()

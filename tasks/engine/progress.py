@@ -125,5 +125,5 @@ def overlooks(worker: Worker) -> bool:
     """Whether the session said that it was idle when a task that it can run had been waiting for some time."""
     if worker.idle_since is None or worker.idle_since == worker.heartbeat_at:
         return False
-    waiting = claim.claimable(claim.names(worker.role)).annotate(ready_since=Greatest("run_at", "updated_at"))
+    waiting = claim.claimable_by(worker.role).annotate(ready_since=Greatest("run_at", "updated_at"))
     return waiting.filter(ready_since__lte=worker.heartbeat_at - WAITED).exists()

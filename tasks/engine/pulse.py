@@ -1,4 +1,4 @@
-"""The thread beside the handlers: it keeps the lease, writes what lies on the desk, and watches the clock.
+"""The thread beside the handlers: it keeps the lease, writes what lies on the desk, and hears of requests.
 
 It has a database connection of its own and never runs user code. Whatever fails here is tried again at the next
 beat; while the database is away, the lease runs down and the worker stops starting what it holds.
@@ -6,30 +6,22 @@ beat; while the database is away, the lease runs down and the worker stops start
 
 from __future__ import annotations
 
-import faulthandler
-import logging
-import os
-import signal
 import threading
 import time
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection
 
-from tasks import errors
-from tasks.changes import Outcome
+from tasks.engine import claim
 from tasks.engine.claim import AHEAD
-from tasks.engine.context import DEADLINE, SHUTDOWN
-from tasks.engine.desk import RESULTS_WAIT, Desk, Running
+from tasks.engine.desk import RESULTS_WAIT, Desk
+from tasks.engine.endurance import Outage
 from tasks.engine.session import Session
 from tasks.models import Task
 from tasks.states import Actions
 
-logger = logging.getLogger(__name__)
-
 TICK = 0.25  # seconds; also the least time between two progress writes of a task
-AGAIN = 1.0  # seconds between two tries to end a handler
-HARD = 5.0  # seconds after which a handler that no exception ends takes its process with it
+REST = 0.5  # seconds after a step that failed
 
 
 class Pulse(threading.Thread):
@@ -41,7 +33,9 @@ class Pulse(threading.Thread):
         self._finished = threading.Event()
         self._hurry = threading.Event()
         self._next_renewal = time.monotonic() + settings.TASKHUB_HEARTBEAT_S
-        self._next_report = 0.0
+        self._next_report = self._next_look = 0.0
+        self._outage = Outage("The worker's pulse")
+        self.steps = 0  # taken so far: whoever watches sees whether one of them does not come back
 
     def hurry(self) -> None:
         """Several tasks lie on the desk: look at it more often."""
@@ -56,22 +50,18 @@ class Pulse(threading.Thread):
     def run(self) -> None:
         while not self._finished.is_set():
             self._hurry.wait(RESULTS_WAIT if self._desk.is_busy else TICK)
-            if self._hurry.is_set():
-                self._hurry.clear()
-            self.beat()
-        faulthandler.cancel_dump_traceback_later()
+            self._hurry.clear()
+            if not self.beat():
+                self._finished.wait(REST)
         connection.close()
 
-    def beat(self) -> None:
-        """Everything that is due now."""
-        for step in (self._watch, self._tidy, self._renew, self._report, self._listen):
-            try:
-                step()
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("The database does not answer (%s); trying again.", str(error).strip())
-                connection.close()
-            except Exception:
-                logger.exception("The worker's pulse stumbled; it goes on.")
+    def beat(self) -> bool:
+        """Everything that is due now, the lease first. False when the rest has to wait for the database."""
+        for step in (self._renew, self._tidy, self._make_way, self._report, self._listen):
+            self.steps += 1
+            if not self._outage.survived(step):
+                return False
+        return True
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -87,6 +77,13 @@ class Pulse(threading.Thread):
             self._desk.hand_back()
         if self._desk.outcomes_are_due:
             self._desk.record()
+
+    def _make_way(self) -> None:
+        """Tasks lie here for longer than expected: what has become more urgent meanwhile must not wait for them."""
+        if self._desk.held_for > AHEAD and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + AHEAD
+            if claim.must_wait(self._desk.unstarted()):
+                self._desk.hand_back()
 
     def _report(self) -> None:
         if self._desk.running and time.monotonic() >= self._next_report:
@@ -104,48 +101,3 @@ class Pulse(threading.Thread):
                 running.context.interrupt(request)
                 if request == Actions.CANCEL:
                     running.canceled_at = running.canceled_at or time.monotonic()
-
-    def _watch(self) -> None:
-        """End what has run too long: first by an exception, at last with the process."""
-        now, ends = time.monotonic(), []
-        for running in list(self._desk.running.values()):
-            end, reason = self._end_of(running)
-            ends.append(end)
-            if now >= end + HARD:
-                self._die(running, reason)
-            elif now >= end and now - (running.forced_at or 0) >= AGAIN:
-                running.forced_at = now
-                running.force(reason)
-        self._arm(min(ends, default=None))
-
-    def _end_of(self, running: Running) -> tuple[float, str]:
-        """The moment at which the attempt is over, and why."""
-        ends = [(running.began + running.task.timeout, DEADLINE)]
-        if running.canceled_at is not None:
-            ends.append((running.canceled_at + settings.TASKHUB_CANCEL_GRACE_S, str(Actions.CANCEL)))
-        if self._session.grace_ends is not None:
-            ends.append((self._session.grace_ends, SHUTDOWN))
-        return min(ends)
-
-    def _arm(self, end: float | None) -> None:
-        """A handler in C that holds the interpreter stops this thread too: only a thread of C's can end it then."""
-        if end is None:
-            faulthandler.cancel_dump_traceback_later()
-        else:
-            faulthandler.dump_traceback_later(max(end - time.monotonic(), 0) + 2 * HARD, exit=True)
-
-    def _die(self, running: Running, reason: str) -> None:
-        """Write the end of the attempt that cannot be ended, and end the process."""
-        task = running.task
-        logger.error("%s %s does not end; the worker ends with it.", task.name, task.pk)
-        self._desk.hand_back()
-        if reason == DEADLINE:
-            error = errors.describe(task.name, "DeadlineExceeded", f"The deadline of {task.timeout:g} s passed.")
-            outcome = Outcome(task.pk, task.present_lease, Actions.FAIL, error=error, elapsed=running.elapsed)
-        else:
-            outcome = Outcome(task.pk, task.present_lease, Actions.RELEASE, elapsed=running.elapsed)
-        try:
-            self._desk.end(running, outcome)
-            self._desk.record()
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import logging
 import signal
+import uuid
 from functools import partial
 from typing import IO
 
 from django.conf import settings
 from django.db import connections
 
+from tasks import failpoints
+from tasks.database import uuid7
 from tasks.engine import halt, lifeline
 from tasks.engine.broker import retire
 from tasks.engine.context import TaskLogHandler
@@ -20,8 +23,9 @@ from tasks.engine.kinship import die_with_parent
 from tasks.engine.loop import LoopWorker
 from tasks.engine.plain import PlainWorker
 from tasks.engine.pulse import Pulse
-from tasks.engine.session import Session
+from tasks.engine.session import Session, sign_connections
 from tasks.engine.sweeps import Sweeper
+from tasks.engine.watchdog import Watchdog
 from tasks.models import Worker
 
 logger = logging.getLogger(__name__)
@@ -38,9 +42,10 @@ def run() -> None:
     if _is_over():
         return
     try:
-        prepare()
+        session = uuid7()
+        prepare(session)
         with Role() as role:
-            work(role)
+            work(session, role)
     except BaseException:
         logger.exception("A worker ended.")
     if not _is_over():
@@ -51,9 +56,10 @@ def _is_over() -> bool:
     return lifeline.stopping() or halt.is_said()
 
 
-def prepare() -> None:
+def prepare(session: uuid.UUID) -> None:
     """Make this fresh process fit for long work."""
     die_with_parent()
+    sign_connections(session)
     lifeline.watch()
     keep_logs()
     for alias in connections:
@@ -69,22 +75,25 @@ def keep_logs() -> None:
     root.addHandler(TaskLogHandler())
 
 
-def work(role: Role) -> None:
+def work(id: uuid.UUID, role: Role) -> None:
     """One session: registered, at work, ended."""
-    session = patiently(partial(Session, role.name), lambda: not _is_over())
+    session = patiently(partial(Session, id, role.name), lambda: not _is_over())
     if session is None:
         return
+    failpoints.reach("session.registered")
     signal.signal(signal.SIGTERM, lambda signum, frame: session.stop())
-    desk = Desk(session.name)
+    desk = Desk(session.worker)
     pulse, sweeper = Pulse(session, desk), Sweeper()
-    pulse.start()
-    sweeper.start()
+    watchdog = Watchdog(session, desk, pulse)
+    for thread in (pulse, watchdog, sweeper):
+        thread.start()
     if role.name == R.LOOP:
-        LoopWorker(session, desk, role.give_up).run()
+        LoopWorker(session, desk, watchdog, role.give_up).run()
     else:
-        PlainWorker(session, desk, pulse).run()
-    sweeper.finish()
-    pulse.finish()
+        PlainWorker(session, desk, pulse, watchdog).run()
+    for thread in (sweeper, pulse, watchdog):
+        thread.finish()
+    failpoints.reach("session.closing")
     patiently(session.close, lambda: not session.ending)
 
 

@@ -11,9 +11,11 @@ import functools
 import os
 import socket
 import time
+import uuid
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection, connections
 from django.db.models import QuerySet
 
 from tasks import lifecycle
@@ -25,17 +27,21 @@ from tasks.models import Task, Worker
 class Session:
     """One worker process, registered. `ending` once it is to claim nothing more."""
 
-    def __init__(self, role: str) -> None:
-        now = database_now()
+    def __init__(self, id: uuid.UUID, role: str) -> None:
+        """The same `id` may be registered again, by whoever could not see whether it was."""
         began = time.monotonic()
-        self.worker = Worker.objects.create(
-            host=socket.gethostname()[:255],
-            machine=machine(),
-            pid=os.getpid(),
-            role=role,
-            started_at=now,
-            heartbeat_at=now,
-            expires_at=now + lease(),
+        now = database_now()
+        self.worker, _ = Worker.objects.update_or_create(
+            id=id,
+            defaults={
+                "host": socket.gethostname()[:255],
+                "machine": machine(),
+                "pid": os.getpid(),
+                "role": role,
+                "started_at": now,
+                "heartbeat_at": now,
+                "expires_at": now + lease(),
+            },
         )
         self.name = str(self.worker)
         self.is_idle = False
@@ -92,6 +98,31 @@ def live() -> QuerySet[Worker]:
 
 def lease() -> dt.timedelta:
     return dt.timedelta(seconds=settings.TASKHUB_LEASE_S)
+
+
+def sign_connections(session: uuid.UUID) -> None:
+    """Let the connections that this process opens from now on tell PostgreSQL whose they are."""
+    if connection.vendor == "postgresql":
+        for alias in connections:
+            connections.settings[alias]["OPTIONS"]["application_name"] = _signature(session)
+
+
+def cut_off(worker: Worker) -> None:
+    """End the connections of a worker that has fallen silent.
+
+    In the middle of a transaction they would keep its tasks locked for hours: as long as PostgreSQL takes to notice
+    that a machine is gone.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+                [_signature(worker.pk)],
+            )
+
+
+def _signature(session: uuid.UUID) -> str:
+    return f"taskhub {session}"
 
 
 @transactional

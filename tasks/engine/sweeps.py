@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection
 
-from tasks import counts, lifecycle
+from tasks import counts, failpoints, lifecycle
 from tasks.callbacks import settlement
 from tasks.database import database_now, transactional
-from tasks.engine.session import is_dead, live, machine
+from tasks.engine.endurance import Outage
+from tasks.engine.session import cut_off, is_dead, live, machine
 from tasks.models import IdempotencyKey, SigninLink, StreamTicket, Task, TaskEvent, Worker
 from tasks.pipelines.advance import sweep as advance_pipelines
 from tasks.pipelines.retention import prune as prune_pipelines
@@ -41,6 +42,7 @@ class Sweeper(threading.Thread):
         self._every: dict[Callable[[], int], float] = {
             rescue_dead: PAUSE,
             self._watch.rescue_expired: settings.TASKHUB_HEARTBEAT_S / 2,
+            rescue_stranded: settings.TASKHUB_HEARTBEAT_S / 2,
             settlement.end_overdue: 1,
             counts.fold: 2,
             advance_pipelines: 5,
@@ -51,11 +53,12 @@ class Sweeper(threading.Thread):
             prune_sessions: 60,
         }
         self._next = dict.fromkeys(self._every, 0.0)
+        self._outages = {step: Outage(f"The sweep {step.__name__}") for step in self._every}
 
     def finish(self) -> None:
-        """Sweep no more. Returns when the thread has ended."""
+        """Sweep no more. A step that takes long is left alone: it does no harm, and ends with the process."""
         self._finished.set()
-        self.join()
+        self.join(PAUSE)
 
     def run(self) -> None:
         pause = min(PAUSE, settings.TASKHUB_HEARTBEAT_S / 4)
@@ -68,16 +71,7 @@ class Sweeper(threading.Thread):
         for step, every in self._every.items():
             if time.monotonic() >= self._next[step]:
                 self._next[step] = time.monotonic() + every
-                self._try(step)
-
-    def _try(self, step: Callable[[], int]) -> None:
-        try:
-            step()
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("A sweep waits for the database (%s).", str(error).strip())
-            connection.close()
-        except Exception:
-            logger.exception("A sweep failed; the others go on.")
+                self._outages[step].survived(step)
 
 
 # -- rescue --------------------------------------------------------------------------------------------------------
@@ -91,18 +85,22 @@ class LeaseWatch:
         self._looked: dt.datetime | None = None
         self._quiet_until: dt.datetime | None = None
 
-    def rescue_expired(self) -> int:
-        now = database_now()
+    def may_judge(self, now: dt.datetime) -> bool:
+        """To be asked at every look, with the database's time."""
         gap = dt.timedelta(seconds=2 * settings.TASKHUB_HEARTBEAT_S)
-        if self._looked is None or now - self._looked > gap:
+        if self._looked is None or not dt.timedelta() <= now - self._looked <= gap:
             self._quiet_until = now + dt.timedelta(seconds=settings.TASKHUB_LEASE_S)
         self._looked = now
-        if self._quiet_until and now < self._quiet_until:
+        return self._quiet_until is None or now >= self._quiet_until
+
+    def rescue_expired(self) -> int:
+        now = database_now()
+        if not self.may_judge(now):
             return 0
-        return sum(
-            rescue(worker, "The worker stopped renewing its lease.", now)
-            for worker in live().filter(expires_at__lt=now)
-        )
+        expired = list(live().filter(expires_at__lt=now))
+        for worker in expired:
+            cut_off(worker)
+        return sum(rescue(worker, "The worker stopped renewing its lease.", now) for worker in expired)
 
 
 def rescue_dead() -> int:
@@ -123,10 +121,24 @@ def rescue(worker: Worker, detail: str, expired: dt.datetime | None = None) -> i
         lost = lost.filter(expires_at__lt=expired)  # it may have come back meanwhile
     if not lost.update(lost_at=database_now()):
         return 0
+    failpoints.reach("rescue.marked")
     held = Task.objects.processing().filter(worker=worker)
     alone = held[:2]
     charged = len(alone) == 1 and not alone[0].is_callback
-    return len(lifecycle.rescue(held, charged, detail))
+    rescued = lifecycle.rescue(held, charged, detail)
+    failpoints.reach("rescue.written")
+    logger.warning("Worker %s is lost. %s Tasks taken from it: %d.", worker, detail, len(rescued))
+    return len(rescued)
+
+
+def rescue_stranded() -> int:
+    """What is held by a session that has ended: claimed by a process that did not know yet that it was lost."""
+    holders = Task.objects.processing().exclude(worker=None).values("worker").distinct()
+    ended = list(Worker.objects.filter(pk__in=holders).exclude(stopped_at=None, lost_at=None))
+    if not ended:
+        return 0
+    held = Task.objects.processing().filter(worker__in=ended)
+    return len(lifecycle.rescue(held, False, "The worker's session had ended before."))
 
 
 # -- retention -----------------------------------------------------------------------------------------------------

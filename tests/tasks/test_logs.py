@@ -66,3 +66,11 @@ def test_two_who_write_at_the_same_time_share_no_number():
         for future in [threads.submit(write, name) for name in "abcd"]:
             future.result(60)
     assert [seq for seq, _, _ in stored(task)] == list(range(1, 21))
+
+
+@pytest.mark.django_db
+def test_a_task_that_has_been_deleted_meanwhile_keeps_no_lines():
+    task = claim(make_task())
+    Task.objects.filter(pk=task.pk).delete()
+    logs.append(task, lines("a"))
+    assert not TaskLog.objects.exists()
