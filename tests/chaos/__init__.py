@@ -4,7 +4,6 @@
     app          handlers that leave evidence, and faults that a test switches on from outside
     evidence     the ack log and the effect log
     checker      what acknowledgement, effects and history together must never show
-    proxy        a wire to the database that can be cut
 
 Marked `chaos`, and `full` what is not in the sample that every run of the tests takes: `make chaos` runs all.
 """
