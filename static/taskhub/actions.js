@@ -1,4 +1,7 @@
-/** Buttons that act on a task: `data-action` and `data-task`. The page learns the outcome by a "task-acted" event. */
+/**
+ * Buttons that act on a task or a pipeline: `data-action`, and `data-task` or `data-pipeline`. The page learns the
+ * outcome by a "task-acted" event.
+ */
 
 import { call } from "./api.js";
 import { toastProblem } from "./toast.js";
@@ -11,10 +14,11 @@ export function wireActions(root = document) {
 }
 
 async function act(button) {
-  const { action, task: id } = button.dataset;
+  const { action, task, pipeline } = button.dataset;
+  const id = task ?? pipeline;
   setBusy(button, true);
   try {
-    tell(id, await call("POST", `/tasks/${id}/${action}`));
+    tell(id, await call("POST", `/${task ? "tasks" : "pipelines"}/${id}/${action}`));
   } catch (problem) {
     toastProblem(problem);
     tell(id, null); // what we showed was wrong: look again

@@ -22,6 +22,7 @@ from tasks.api.permissions import SIGNED_IN
 from tasks.api.queries import Page, read
 from tasks.api.schema import IDEMPOTENCY_KEY, operation
 from tasks.models import Pipeline, Step
+from tasks.models.pipelines import PipelineQuerySet
 from tasks.pipelines import verbs
 from tasks.pipelines.definition import NewPipeline
 from tasks.pipelines.submission import create
@@ -70,7 +71,7 @@ class Pipelines(Endpoint):
         query = read(request, PipelineQuery)
         steps = Prefetch("steps", Step.objects.defer("template").order_by("index"))
         pipelines = self.principal.visible(Pipeline.objects.select_related("owner").prefetch_related(steps))
-        page = cut(pipelines.filter(*_conditions(query)), position_of(query.cursor, query.ordering), query.size)
+        page = cut(filtered(pipelines, query), position_of(query.cursor, query.ordering), query.size)
         results = [pipeline_json(pipeline, pipeline.steps.all()) for pipeline in page.rows]
         return Response(
             {"next": link(request, page.next), "previous": link(request, page.previous), "results": results}
@@ -91,6 +92,10 @@ class Pipelines(Endpoint):
         address = request.build_absolute_uri(reverse("api:pipeline", args=[pipeline.pk]))
         shown = pipeline_json(pipeline, pipeline.plan)
         return Response(shown, status=201 if is_first else 200, headers={"Location": address})
+
+
+def filtered(pipelines: PipelineQuerySet, query: PipelineQuery) -> PipelineQuerySet:
+    return pipelines.filter(*_conditions(query))
 
 
 def _conditions(query: PipelineQuery) -> Iterator[Q]:

@@ -4,6 +4,8 @@ moments                     times in words; pure
 offers                      what a reader may do: buttons, handlers to choose from
 listing                     which tasks the list shows
 waiting                     why a task has not started
-views · signin · policy     the pages, signing in, what browsers may load
+drawing                     where the steps of a pipeline are drawn; pure
+views · pipelines           the pages
+signin · policy             signing in, what browsers may load
 urls                        their addresses
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,19 +11,25 @@ from django.conf import settings
 
 from tasks import registry, welcome
 from tasks.access import Principal
-from tasks.models import Task
+from tasks.models import Pipeline, Step, Task
+from tasks.pipelines import verbs
 from tasks.registry import Handler
 from tasks.states import Actions, allowed
 
 
 def operations(reader: Principal, task: Task) -> list[Actions]:
     """The operator's verbs that this task accepts from this reader."""
-    verbs = {action for action in allowed(task.status) if reader.may_act(action, task.owner_id)}
+    open = {action for action in allowed(task.status) if reader.may_act(action, task.owner_id)}
     if task.requested or task.deferred_until:
-        verbs.discard(Actions.PAUSE)
+        open.discard(Actions.PAUSE)
     if task.requested == Actions.CANCEL:
-        verbs.discard(Actions.CANCEL)
-    return [verb for verb in allowed(task.status) if verb in verbs]
+        open.discard(Actions.CANCEL)
+    return [verb for verb in allowed(task.status) if verb in open]
+
+
+def pipeline_operations(reader: Principal, pipeline: Pipeline, steps: Sequence[Step]) -> list[Actions]:
+    """The operator's verbs that this pipeline accepts from this reader."""
+    return [verb for verb in verbs.allowed(pipeline, steps) if reader.may_act(verb, pipeline.owner_id)]
 
 
 def handlers() -> list[dict[str, Any]]:

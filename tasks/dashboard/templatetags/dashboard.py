@@ -16,7 +16,8 @@ from django.utils.http import urlencode
 from tasks.dashboard import moments, offers
 from tasks.dashboard.listing import Listing
 from tasks.masking import mask, mask_url
-from tasks.models import Task, TaskEvent
+from tasks.models import Pipeline, Step, Task, TaskEvent
+from tasks.models.pipelines import Statuses
 from tasks.states import Actions, States
 
 register = template.Library()
@@ -64,6 +65,16 @@ def moment(value: Any, kind: str = "ago") -> str:
     return format_html(
         '<time datetime="{}" data-moment="{}" title="{}">{}</time>', value.isoformat(), kind, exact, words
     )
+
+
+@register.simple_tag
+def since(pipeline: Pipeline) -> str:
+    """The one time that matters in the pipeline's status."""
+    if pipeline.status == Statuses.PENDING:
+        return moment(pipeline.created_at)
+    if pipeline.status == Statuses.PROCESSING:
+        return moment(pipeline.started_at, "for")
+    return moment(pipeline.finished_at or pipeline.updated_at)
 
 
 @register.filter
@@ -172,3 +183,54 @@ def title(task: Task) -> str:
 @register.filter
 def shown_url(task: Task) -> str:
     return mask_url(task.callback_url)
+
+
+# -- pipelines -----------------------------------------------------------------------------------------------------
+
+Types = TaskEvent.Types
+OF_PIPELINE = {  # the status that an event shows, and what it says
+    Types.PIPELINE_STARTED: (States.PROCESSING, "Pipeline started"),
+    Types.STEP_STARTED: (States.PROCESSING, "{} started"),
+    Types.STEP_COMPLETED: (States.COMPLETED, "{} completed"),
+    Types.STEP_FAILED: (States.DEAD_LETTERED, "{} failed"),
+    Types.PIPELINE_COMPLETED: (States.COMPLETED, "Pipeline completed"),
+    Types.PIPELINE_FAILED: (States.FAILED, "Pipeline ended"),
+}
+
+
+@register.filter
+def status_of_event(event: TaskEvent) -> str:
+    return OF_PIPELINE[Types(event.type)][0]
+
+
+@register.filter
+def told_of_pipeline(event: TaskEvent) -> str:
+    """What happened to a pipeline, in a word or two."""
+    return OF_PIPELINE[Types(event.type)][1].format(event.data.get("step_name", ""))
+
+
+@register.filter
+def note(step: Step) -> str:
+    """What a drawn step says under its name."""
+    if step.status == States.COMPLETED:
+        return took(step) or label(step.status)
+    if step.task and step.status in (States.PROCESSING, States.FAILED) and step.task.attempt > 1:
+        return f"{label(step.status)}, attempt {step.task.attempt} of {step.task.max_attempts}"
+    return label(step.status)
+
+
+@register.filter
+def done(step: Step, width: int) -> int:
+    """How much of `width` a running step has done."""
+    return int((step.task.percent or 0) / 100 * width) if step.task and step.status == States.PROCESSING else 0
+
+
+@register.filter
+def milliseconds(number: int) -> str:
+    return moments.duration(number / 1000)
+
+
+@register.filter
+def unlocalized(number: float) -> str:
+    """A number for SVG, whatever the language of the page."""
+    return f"{number:g}"

@@ -14,8 +14,8 @@ from tests.tasks.api.conftest import assert_problem
 from tests.tasks.pipelines.factories import make_pipeline, now, run, statuses, step
 
 FIELDS = [
-    "id", "name", "pipeline_type", "status", "input", "result", "error", "current_step", "total_steps", "steps", "owner",
-    "version", "created_at", "started_at", "finished_at", "updated_at",
+    "id", "name", "pipeline_type", "status", "input", "result", "error", "current_step", "total_steps", "steps",
+    "owner", "version", "created_at", "started_at", "finished_at", "updated_at",
 ]  # fmt: skip
 BODY = {
     "name": "nightly",

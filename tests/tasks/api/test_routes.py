@@ -73,6 +73,8 @@ ROUTES = {
     "GET ": PAGE,
     "GET tasks/rows": PAGE,
     "GET tasks/<uuid:id>/": "302 200 404 200 200",
+    "GET pipelines/": PAGE,
+    "GET pipelines/<uuid:id>/": "302 200 404 200 200",
     "GET login": EVERYBODY,
     "POST logout": "302 302 302 302 302",
     "GET signin/<str:raw>": EVERYBODY,

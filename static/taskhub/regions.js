@@ -1,0 +1,46 @@
+/** Parts of a page that the server renders anew: `data-region`. What has not changed stays as it is. */
+
+import { flash } from "./rows.js";
+import { refreshTimes } from "./time.js";
+
+const LOOK_MS = 150;
+
+/** Below `page`. `look` renews soon, however often it is called meanwhile; `renew` at once, and says when it is done. */
+export function regionsOf(page, afterwards = () => {}) {
+  let looking = null;
+
+  async function renew() {
+    const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
+    if (!response.ok) throw new Error(`the page answered ${response.status}`);
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+    refreshTimes(fresh);
+    for (const region of fresh.querySelectorAll("[data-region]")) renewRegion(page, region);
+    afterwards();
+  }
+
+  function look() {
+    looking ??= setTimeout(() => renew().catch(() => {}).then(() => (looking = null)), LOOK_MS);
+  }
+
+  return { look, renew };
+}
+
+function renewRegion(page, fresh) {
+  const region = page.querySelector(`[data-region=${fresh.dataset.region}]`);
+  if (region.innerHTML === fresh.innerHTML || region.querySelector("[aria-busy=true]")) return;
+  if (fresh.dataset.status) region.dataset.status = fresh.dataset.status;
+  if (fresh.querySelector(":scope > [data-key]")) renewList(region, fresh);
+  else region.replaceChildren(...fresh.childNodes);
+}
+
+/** The newest is first. What has not changed stays as it is: open details, a selection. */
+function renewList(list, fresh) {
+  const keyOf = (item) => Number(item.dataset.key);
+  for (const item of [...fresh.children]) {
+    const present = [...list.children].find((other) => keyOf(other) === keyOf(item));
+    if (present && present.dataset.outcome === item.dataset.outcome) continue;
+    if (present) present.replaceWith(item);
+    else list.insertBefore(item, [...list.children].find((other) => keyOf(other) < keyOf(item)) ?? null);
+    flash(item, "arrived");
+  }
+}
