@@ -140,12 +140,11 @@ def test_make_says_what_to_install(script, sentence, tmp_path):
 # -- manage.py hub -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def hub(home) -> Iterator[Hub]:
+def in_production(data: Path) -> Hub:
     """One that doesn't look at the code, which may change while tests run."""
-    (home / "data").mkdir()
-    hub = Hub(
-        home / "data",
+    data.mkdir()
+    return Hub(
+        data,
         TASKHUB_ENV="production",
         TASKHUB_SECRET_KEY="s" * 60,
         TASKHUB_CALLBACK_SECRET="whsec_" + "c2VjcmV0" * 5,
@@ -154,7 +153,20 @@ def hub(home) -> Iterator[Hub]:
         TASKHUB_HEARTBEAT_S="1",
         TASKHUB_LEASE_S="5",
     )
-    hub.manage("migrate", "--verbosity", "0")
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory) -> Path:
+    """A database file that is in order, to be copied."""
+    data = tmp_path_factory.mktemp("migrated") / "data"
+    in_production(data).manage("migrate", "--verbosity", "0")
+    return data / "taskhub.sqlite3"
+
+
+@pytest.fixture
+def hub(home, migrated) -> Iterator[Hub]:
+    hub = in_production(home / "data")
+    shutil.copy(migrated, home / "data")
     yield hub
     hub.stop()
 
@@ -264,13 +276,7 @@ def last_line(text: str) -> str:
 
 
 def test_in_production_the_workers_wait_for_the_migrations(home):
-    (home / "data").mkdir()
-    hub = Hub(
-        home / "data",
-        TASKHUB_ENV="production",
-        TASKHUB_SECRET_KEY="s" * 60,
-        TASKHUB_CALLBACK_SECRET="whsec_" + "c2VjcmV0" * 5,
-    )
+    hub = in_production(home / "data")
     with hub.log.open("ab") as log:
         command = [sys.executable, str(ROOT / "manage.py"), "hub"]
         hub.process = subprocess.Popen(command, env=hub.environment, stdout=log, stderr=log)
