@@ -61,14 +61,16 @@ class Feed:
 
     async def ready(self) -> None:
         """Returns once there is a position. Raises `TimeoutError` when the database doesn't answer."""
-        await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await self._ready.wait()
 
     async def caught_up(self) -> None:
         """Returns once everything has been read that is committed now. Raises `TimeoutError`."""
         read = asyncio.get_running_loop().create_future()
         self._waiting.append(read)
         self.hint()
-        await asyncio.wait_for(read, PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await read
 
     def rest(self) -> None:
         """Nobody listens any more, and `run` was canceled. The ring is kept, for those who come back soon."""
@@ -131,8 +133,9 @@ class Feed:
         return len(entries) >= cursor.LIMIT
 
     async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hinted.wait(), HOLES_S if self.position.holes else SAFETY_S)
+        with contextlib.suppress(TimeoutError):  # `wait_for` would lose a cancellation now and then on Python 3.11
+            async with asyncio.timeout(HOLES_S if self.position.holes else SAFETY_S):
+                await self._hinted.wait()
 
     async def _in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))

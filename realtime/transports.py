@@ -38,7 +38,8 @@ class Transport:
         if self._daphne:
             self._daphne.sendCloseFrame(code=code)
         else:
-            await asyncio.wait_for(self._send({"type": "websocket.close", "code": code}), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self._send({"type": "websocket.close", "code": code})
 
 
 class Brake:

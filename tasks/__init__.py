@@ -2,7 +2,7 @@
 
 Read it in this order; a file imports only from lines above it:
 
-    exceptions · states · retry · errors · documents          pure: what can be said without a database
+    exceptions · states · retry · errors · documents · failpoints   pure: what can be said without a database
     signals · database · models                               the tables
     changes · events · lifecycle                              the verbs, and the log that they write
     access · counts · cursor · dead_letters · hints · logs    questions to the tables, and who may ask them

@@ -45,7 +45,7 @@ def _matching(tasks: QuerySet[Task], query: TaskQuery) -> Iterator[Task]:
     """The database finds candidates in its text of the JSON; Python decides."""
     conditions = [*_candidates(query)]
     texts = {f"{column}_text": Cast(column, TextField()) for column in ("tags", "error", "payload")}
-    for task in tasks.alias(**texts).filter(*conditions).iterator(chunk_size=200):
+    for task in tasks.alias(**texts).filter(*conditions).iterator(chunk_size=query.size + 1):
         if _matches(task, query):
             yield task
 

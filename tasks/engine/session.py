@@ -66,7 +66,9 @@ class Session:
     @property
     def grace_ends(self) -> float | None:
         """The moment of the monotonic clock at which running work is to end, None while nobody has said stop."""
-        return None if self._stop_at is None else self._stop_at + settings.TASKHUB_SHUTDOWN_GRACE_S
+        if not self.ending or self._stop_at is None:
+            return None
+        return self._stop_at + settings.TASKHUB_SHUTDOWN_GRACE_S
 
     def stop(self) -> None:
         """Claim nothing more; what runs has its grace."""

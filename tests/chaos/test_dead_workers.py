@@ -16,18 +16,18 @@ from tests.chaos.conftest import Hub
 
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.full)])
 def test_workers_that_are_killed_again_and_again(hub: Hub, seconds: int):
-    """R1, R2: one worker dies every two seconds."""
+    """R1, R2: one worker dies every second."""
     cluster = hub.cluster(workers=3).start()
-    hub.submit("chaos.work", 15 * seconds, seconds=0.1)
-    hub.submit("chaos.async", 5 * seconds, seconds=0.2)
+    hub.submit("chaos.work", 15 * seconds, seconds=0.2)
+    hub.submit("chaos.async", 5 * seconds, seconds=0.5)
     end, kills = time.monotonic() + seconds, 0
     while time.monotonic() < end and hub.left():
         victim = until(cluster.sessions, "a worker")[kills % len(cluster.sessions() or [0])]
         os.kill(victim.pid, signal.SIGKILL)
         kills += 1
-        time.sleep(2)
+        time.sleep(1)
     hub.drained()
-    assert kills >= 2
+    assert kills
     assert Task.objects.exclude(status="completed").count() == 0
     assert hub.verdict().is_clean, hub.verdict()
 
