@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`."""
+"""`python -m benchmarks [NAME ...]`: those, or all of them; `--list` tells which there are."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _main(name: str):
 
 def run(wanted: list[str]) -> None:
     known = names()
-    if not wanted:
+    if wanted == ["--list"]:
         for name in known:
             print(f"{name:<12} {inspect.getdoc(importlib.import_module(f'benchmarks.{name}')).partition(chr(10))[0]}")
         return
     if unknown := set(wanted) - set(known):
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
-    for name in wanted:
+    for name in wanted or known:
         _main(name)()
 
 

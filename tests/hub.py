@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,14 @@ class Hub:
             yield socket
 
 
-def frames(socket: ClientConnection, task_id: str, until_status: str) -> list[dict[str, Any]]:
+def frames(
+    socket: ClientConnection, task_id: str, until_status: str, on_frame: Callable[[dict[str, Any]], object] = id
+) -> list[dict[str, Any]]:
     """The task's events, as they come, up to the one that brings it into `until_status`."""
     heard: list[dict[str, Any]] = []
     while not heard or heard[-1]["status"] != until_status:
         frame = json.loads(socket.recv(PATIENCE))
         if frame.get("task_id") == task_id and frame["type"] in ("task_created", "task_updated"):
+            on_frame(frame)
             heard.append(frame)
     return heard
