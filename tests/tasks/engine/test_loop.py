@@ -258,6 +258,8 @@ def test_the_handlers_own_connection_is_renewed_after_an_outage(on_postgres, han
     """Django would go on with a dead connection for ever, in a thread where nobody looks after it."""
 
     def backend() -> int:
+        if connection.vendor != "postgresql":  # asgiref's one thread is older than this test's database
+            del connections["default"]
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             return cursor.fetchone()[0]
