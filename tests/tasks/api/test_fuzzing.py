@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import schemathesis
 from django.core.signals import request_finished, request_started
@@ -15,7 +17,7 @@ from tests.factories import make_task
 
 EXAMPLES = 12  # requests of each operation
 
-schema = schemathesis.openapi.from_dict(document())
+schema = schemathesis.openapi.from_dict(copy.deepcopy(document()))  # which it changes
 schema.app = get_wsgi_application()
 OPERATIONS = {operation.ok().label: operation.ok() for operation in schema.get_all_operations()}
 # A request that follows the document may still name a handler or a cursor that there isn't.
