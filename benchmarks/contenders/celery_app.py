@@ -13,7 +13,7 @@ app = Celery("benchmark", broker=os.environ[REDIS_VARIABLE])
 app.conf.update(task_ignore_result=True, worker_send_task_events=True, task_send_sent_event=True)
 
 
-@app.task
+@app.task(name="work")  # this module has another name in the worker than when it enqueues
 def work() -> None:
     increment()
 

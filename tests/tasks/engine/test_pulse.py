@@ -110,7 +110,7 @@ def test_outcomes_that_have_lain_long_enough_are_written(clock, session, desk, p
     desk.end(running, Outcome(running.task.pk, running.task.lease, A.COMPLETE))
     pulse.beat()
     assert Task.objects.get().status == "processing"
-    clock.now += desk_module.RESULTS_WAIT
+    clock.now += desk_module.RESULTS_WAIT * 1.1
     pulse.beat()
     assert Task.objects.get().status == "completed"
 
@@ -122,7 +122,7 @@ def test_what_lies_around_a_slow_handler_is_handed_back(clock, session, desk, pu
     assert Task.objects.filter(status="pending").count() == 0
     clock.now += module.AHEAD * 1.1
     pulse.beat()
-    clock.now += desk_module.RESULTS_WAIT
+    clock.now += desk_module.RESULTS_WAIT * 1.1
     pulse.beat()
     assert Task.objects.filter(status="pending", attempt=0).count() == 2
 
@@ -145,7 +145,7 @@ def test_what_may_not_be_started_any_more_is_handed_back(clock, session, desk, p
     hold(session, desk, 2)
     vars(session).update(why)
     pulse.beat()
-    clock.now += desk_module.RESULTS_WAIT
+    clock.now += desk_module.RESULTS_WAIT * 1.1
     pulse.beat()
     assert Task.objects.filter(status="pending").count() == 2
     assert set(Attempt.objects.values_list("outcome", flat=True)) == {"released"}
