@@ -1,4 +1,4 @@
-"""Start-up: find the handlers, connect the receivers, register the system checks."""
+"""Start-up: hold on to the supervisor, find the handlers, connect the receivers, register the system checks."""
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
@@ -11,7 +11,9 @@ class TasksConfig(AppConfig):
 
     def ready(self) -> None:
         from tasks import checks, groups, receivers, registry  # noqa: F401
+        from tasks.engine import lifeline
 
+        lifeline.bind()
         registry.autodiscover()
         checks.register_all()
         post_migrate.connect(groups.prepare, sender=self, dispatch_uid="tasks.groups")

@@ -1,6 +1,6 @@
 """How a task reaches a worker and comes back. A file imports only from lines above it:
 
-lifeline                      the supervisor's word to its children; no Django
+kinship · lifeline            ending with one's parent; the supervisor's word to its children; no Django
 context · deadline · attempt  one try of one Python handler
 session                       who this worker is, and its lease
 claim · desk                  what it takes, and what it holds

@@ -13,6 +13,7 @@ that still.
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import signal
 import time
@@ -26,7 +27,7 @@ from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
 from tasks.engine import halt, lifeline
-from tasks.engine.kinship import die_with_parent
+from tasks.engine.kinship import die_with_parent, take_children_along
 
 RUNNER = "tasks.engine.runner.run"
 IDLE = 0.2  # seconds
@@ -38,13 +39,13 @@ class TicketBroker(Broker):
     _numbers = itertools.count(1)
 
     def ping(self) -> bool:
-        """Called once, by the sentinel, before it starts its workers."""
+        """Called once, by the sentinel, before it starts the others; they inherit what it does about signals."""
         signal.signal(signal.SIGTERM, _bear)
         die_with_parent()
+        take_children_along()
         return True
 
     def dequeue(self) -> list[tuple[str, str]]:
-        die_with_parent()
         if lifeline.stopping():
             time.sleep(IDLE)  # nobody starts a session any more; the supervisor ends the pool soon
         return [(f"ticket-{next(self._numbers)}", SignedPackage.dumps(ticket()))]
@@ -53,7 +54,7 @@ class TicketBroker(Broker):
         raise NotImplementedError("Submit tasks with tasks.submit(); django-q2's own queue is not in use.")
 
     def acknowledge(self, task_id: str) -> None:
-        die_with_parent()
+        pass
 
     def queue_size(self) -> int:
         return 0
@@ -78,9 +79,9 @@ class TicketBroker(Broker):
 
 def _bear(signum: int, frame: FrameType | None) -> None:
     """Who stops a service sends SIGTERM to all of its processes. The parent's word is enough; if the others just died
-    of it, running tasks would die with them. Inherited by pusher and monitor, which are ended so at the very end.
+    of it, running tasks would die with them. django-q2 itself sends it at the very end, to a monitor that hangs.
     """
-    if halt.is_said():
+    if halt.is_said() and multiprocessing.current_process().daemon:
         os._exit(0)
 
 

@@ -19,6 +19,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from tasks.engine.kinship import signal_at_parents_death
+
 VARIABLE = "TASKHUB_LIFELINE_FD"
 
 
@@ -73,6 +75,18 @@ def watch(on_lost: Callable[[], None] | None = None) -> threading.Thread | None:
     thread = threading.Thread(target=_watch, args=[on_lost or end_group], name="lifeline", daemon=True)
     thread.start()
     return thread
+
+
+def bind() -> None:
+    """Have the kernel (Linux) tell a child of the supervisor's when that is gone: while it starts, nobody watches yet.
+
+    It is told by a signal of its own, so that it takes along all of its group, also what handlers have started.
+    """
+    if _end() is not None:
+        signal.signal(signal.SIGUSR2, lambda number, frame: end_group())
+        signal_at_parents_death(signal.SIGUSR2)
+        if lost():
+            end_group()
 
 
 def end_group() -> None:

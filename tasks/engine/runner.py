@@ -19,7 +19,6 @@ from tasks.engine.broker import retire
 from tasks.engine.context import TaskLogHandler
 from tasks.engine.desk import Desk
 from tasks.engine.endurance import patiently
-from tasks.engine.kinship import die_with_parent
 from tasks.engine.loop import LoopWorker
 from tasks.engine.plain import PlainWorker
 from tasks.engine.pulse import Pulse
@@ -58,7 +57,6 @@ def _is_over() -> bool:
 
 def prepare(session: uuid.UUID) -> None:
     """Make this fresh process fit for long work."""
-    die_with_parent()
     sign_connections(session)
     lifeline.watch()
     keep_logs()

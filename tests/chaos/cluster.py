@@ -56,8 +56,8 @@ class Cluster:
             "PYTHONPATH": str(ROOT),
             **{name: str(value) for name, value in environment.items()},
         }
+        self._mark = f"TASKHUB_DATA={home}".encode()
         self._process: subprocess.Popen[bytes] | None = None
-        self._groups: set[int] = set()
 
     # -- the tree --------------------------------------------------------------------------------------------------
 
@@ -67,7 +67,6 @@ class Cluster:
                 self._command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
-        self._groups.add(self._process.pid)
         return self
 
     def start(self) -> Cluster:
@@ -102,6 +101,10 @@ class Cluster:
     def tree(self) -> list[int]:
         return [] if self.has_ended else [self.parent, *descendants(self.parent)]
 
+    def remains(self) -> list[int]:
+        """All that was ever started from here and still runs, whoever may be its parent now."""
+        return [pid for pid, state, _ in _stats() if state != "Z" and self._mark in _environment(pid)]
+
     def sessions(self, role: str | None = None) -> list[Worker]:
         """The live sessions of processes of this tree."""
         found = Worker.objects.filter(
@@ -135,31 +138,34 @@ class Cluster:
         """At once, with everything that is left of the tree."""
         if self._process is None:
             return
-        for pid in self.tree():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for group in self._groups:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+        while remains := self.remains():
+            for pid in remains:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
-        until(lambda: not members(self._groups), "an empty process group")
 
 
 # -- processes, as Linux shows them ----------------------------------------------------------------------------------
 
 
-def _stats() -> Iterator[tuple[int, str, int, int]]:
-    """(id, state, parent's id, group) of each process."""
+def _stats() -> Iterator[tuple[int, str, int]]:
+    """(id, state, parent's id) of each process."""
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():
             with suppress(OSError):
                 rest = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-                yield int(entry.name), rest[0], int(rest[1]), int(rest[2])
+                yield int(entry.name), rest[0], int(rest[1])
+
+
+def _environment(pid: int) -> list[bytes]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return []
 
 
 def children(pid: int) -> list[int]:
     """In the order in which they were started, without those that are dead and not yet reaped."""
-    return sorted(child for child, state, parent, _ in _stats() if parent == pid and state != "Z")
+    return sorted(child for child, state, parent in _stats() if parent == pid and state != "Z")
 
 
 def descendants(pid: int) -> list[int]:
@@ -167,9 +173,5 @@ def descendants(pid: int) -> list[int]:
     return found + [below for child in found for below in descendants(child)]
 
 
-def members(groups: set[int]) -> list[int]:
-    return [pid for pid, state, _, group in _stats() if group in groups and state != "Z"]
-
-
 def is_alive(pid: int) -> bool:
-    return any(found == pid and state != "Z" for found, state, _, _ in _stats())
+    return any(found == pid and state != "Z" for found, state, _ in _stats())

@@ -6,10 +6,12 @@ These tests fail when a release changes one of it, before a cluster does.
 from __future__ import annotations
 
 import inspect
+import multiprocessing
 import os
 import pydoc
 import signal
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -28,8 +30,9 @@ from tasks.engine.broker import RUNNER, TicketBroker, ticket
 @pytest.fixture(autouse=True)
 def process(monkeypatch):
     """What the broker would do to this process, noted instead of done."""
-    noted = SimpleNamespace(bound=0)
-    monkeypatch.setattr(module, "die_with_parent", lambda: vars(noted).update(bound=noted.bound + 1))
+    noted = SimpleNamespace(bound=[])
+    for what in ("die_with_parent", "take_children_along"):
+        monkeypatch.setattr(module, what, partial(noted.bound.append, what))
     before = signal.getsignal(signal.SIGTERM)
     yield noted
     signal.signal(signal.SIGTERM, before)
@@ -86,9 +89,7 @@ def test_nothing_can_be_queued_in_it(broker):
 
 def test_every_process_of_the_pool_ends_with_its_parent(broker, process):
     broker.ping()
-    broker.dequeue()
-    broker.acknowledge("ticket-1")
-    assert process.bound == 3
+    assert process.bound == ["die_with_parent", "take_children_along"]
 
 
 def test_the_word_to_stop_is_taken_from_the_status(broker):
@@ -124,13 +125,15 @@ def test_a_retired_process_ends_after_the_package_in_hand(monkeypatch):
     assert worker.rss_check()
 
 
-def test_a_signal_to_the_whole_service_kills_none_of_the_processes_between(broker, monkeypatch):
-    """The parent's word is enough. Only at the very end, when django-q2 terminates a monitor that hangs, it counts."""
+@pytest.mark.parametrize("is_helper", [True, False])
+def test_a_signal_to_the_whole_service_kills_none_of_the_processes_between(broker, monkeypatch, is_helper):
+    """The parent's word is enough. Only of a pool that stops the helpers may end: django-q2 ends so one that hangs."""
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(multiprocessing.current_process(), "daemon", is_helper)
     broker.ping()
     signal.raise_signal(signal.SIGTERM)
     assert ended == []
     halt.say()
     signal.raise_signal(signal.SIGTERM)
-    assert ended == [0]
+    assert ended == [0] * is_helper

@@ -58,3 +58,26 @@ def test_a_child_whose_parent_was_gone_before_does_not_go_on():
 def test_who_was_not_forked_by_multiprocessing_is_left_alone(monkeypatch):
     monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("ended"))
     die_with_parent()
+
+
+FOREBEAR = """
+import os, time
+from tasks.engine.kinship import take_children_along
+
+take_children_along()
+if not os.fork():
+    grandchild = os.fork()
+    if grandchild:
+        print(os.getpid(), grandchild, flush=True)
+time.sleep(600)
+"""
+
+
+def test_children_go_along_from_their_first_moment_and_grandchildren_are_left_alone():
+    parent = subprocess.Popen([sys.executable, "-c", FOREBEAR], stdout=subprocess.PIPE, text=True)
+    child, grandchild = map(int, parent.stdout.readline().split())
+    parent.kill()
+    parent.wait(60)
+    until(lambda: not alive(child), "the child to be gone")
+    assert alive(grandchild)
+    os.kill(grandchild, signal.SIGKILL)

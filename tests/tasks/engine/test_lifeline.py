@@ -103,6 +103,35 @@ def test_the_watch_ends_the_whole_group(line):
     assert child.returncode == -signal.SIGKILL
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only the Linux kernel tells")
+def test_a_child_that_starts_is_told_by_the_kernel_and_takes_its_group_along():
+    """As `manage.py hub` starts it: a parent that is killed, a child that has no thread to watch yet."""
+    program = "import os, time; from tasks.engine import lifeline; lifeline.bind(); os.fork(); time.sleep(600)"
+    parent = f"""
+        import subprocess, sys, time
+        line = lifeline.Lifeline()
+        subprocess.Popen([sys.executable, "-c", {program!r}], env={{{VARIABLE!r}: str(line.read_end)}},
+                         pass_fds=[line.read_end], start_new_session=True)
+        line.hand_over()
+        print("up", flush=True)
+        time.sleep(600)
+    """
+    started = subprocess.Popen(
+        [sys.executable, "-c", "from tasks.engine import lifeline\n" + textwrap.dedent(parent)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert started.stdout.readline() == "up\n"
+    started.kill()
+    assert output(started) == []  # the pipe of its output ends only with its last process
+
+
+def test_without_a_supervisor_nobody_is_bound(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    lifeline._end.cache_clear()
+    monkeypatch.setattr(lifeline, "signal_at_parents_death", pytest.fail)
+    lifeline.bind()
+
+
 def test_a_program_that_a_handler_starts_has_no_lifeline(line):
     child = start(
         line,

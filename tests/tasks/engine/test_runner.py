@@ -25,9 +25,8 @@ R = Worker.Roles
 def process(monkeypatch, settings, tmp_path):
     """What `run` would do to this process, noted instead of done."""
     settings.DATA = tmp_path
-    noted = SimpleNamespace(retired=0, bound=0, watched=0)
+    noted = SimpleNamespace(retired=0, watched=0)
     monkeypatch.setattr(runner, "retire", lambda: vars(noted).update(retired=noted.retired + 1))
-    monkeypatch.setattr(runner, "die_with_parent", lambda: vars(noted).update(bound=1))
     monkeypatch.setattr(lifeline, "watch", lambda: vars(noted).update(watched=1))
     before = signal.getsignal(signal.SIGTERM)
     ages = {alias: connections.settings[alias]["CONN_MAX_AGE"] for alias in connections}
@@ -96,7 +95,7 @@ def test_a_fresh_process_is_made_fit_and_retired_afterwards(process, monkeypatch
     monkeypatch.setattr(runner, "work", lambda id, role: worked.append((id, role.name)))
     runner.run()
     runner.run()
-    assert (process.bound, process.watched, process.retired) == (1, 1, 2)
+    assert (process.watched, process.retired) == (1, 2)
     assert [role for _, role in worked] == [R.LOOP, R.LOOP]
     assert worked[0][0] != worked[1][0]
     assert all(connections.settings[alias]["CONN_MAX_AGE"] is None for alias in connections)
