@@ -211,13 +211,14 @@ class TaskUpdated(Event, tag="task_updated", kw_only=True):
 
 
 class TaskProgress(Event, tag="task_progress", kw_only=True):
-    """A handler said how far it is; `percent` is 0 to 100."""
+    """A handler said how far it is; `percent` is 0 to 100, `eta` when it will probably be through."""
 
     task_id: str
     task_name: str
     status: Status
     percent: float | None
     message: str
+    eta: str | None
     version: int
 
 

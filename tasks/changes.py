@@ -19,6 +19,7 @@ A = Actions
 
 CHARGED_CRASHES = 3  # lost so many times alone: the task is poison
 UNCHARGED_RESCUES = 10  # lost so many times in company: suspicious
+ETA_LEAST = 1.0  # seconds: nobody waits for an estimate of less
 RESULT_LIMIT = 16 * 1024  # bytes of JSON that an event carries; a larger result is fetched over REST
 
 
@@ -61,11 +62,14 @@ def moved(task: Task, action: Actions, message: str = "", **fields: Any) -> Chan
 # -- the engine ----------------------------------------------------------------------------------------------------
 
 
-def claimed(task: Task, worker: Worker, lease: uuid.UUID, now: dt.datetime) -> Change:
+def claimed(task: Task, worker: Worker, lease: uuid.UUID, now: dt.datetime, usual: float | None = None) -> Change:
+    """`usual`: how long such runs take, in seconds. One that goes on where it was left takes less: nobody knows."""
+    is_worth_telling = usual is not None and usual >= ETA_LEAST and not task.state
+    eta = now + dt.timedelta(seconds=usual) if usual is not None and is_worth_telling else None
     return moved(
         task, A.CLAIM,
         attempt=task.attempt + 1, tries=task.tries + 1, worker_id=worker.pk, lease=lease, ready=False,
-        started_at=now, percent=None, progress_message="",
+        started_at=now, percent=None, progress_message="", eta=eta,
     )  # fmt: skip
 
 
@@ -174,19 +178,21 @@ def deferred(until: dt.datetime) -> Change:
     return Change(States.PROCESSING, fields=fields, message="The receiver reports the result later.")
 
 
-def progressed(percent: float | None, message: str) -> Change:
+def progressed(task: Task, percent: float | None, message: str, eta: dt.datetime | None) -> Change:
+    """`eta` is None when the report says nothing of it: the estimate stays what it was."""
+    eta = eta or task.eta
     return Change(
         States.PROCESSING,
-        fields={"percent": percent, "progress_message": message},
+        fields={"percent": percent, "progress_message": message, "eta": eta},
         message=message,
-        data={"percent": percent, "message": message},
+        data={"percent": percent, "message": message, "eta": eta.isoformat() if eta else None},
         type=TaskEvent.Types.PROGRESS,
     )
 
 
 def _let_go(task: Task, action: Actions, message: str = "", **fields: Any) -> Change:
     """A step out of processing: nobody holds the task any more."""
-    free = {"worker_id": None, "lease": None, "deferred_until": None, "requested": None}
+    free = {"worker_id": None, "lease": None, "deferred_until": None, "requested": None, "eta": None}
     return moved(task, action, message, **free, **fields)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.db.models import F, QuerySet
 
-from tasks import changes, events, failpoints
+from tasks import changes, durations, events, failpoints
 from tasks.changes import Change, Outcome
 from tasks.database import database_now, insert, transactional, uuid7
 from tasks.exceptions import Conflict
@@ -55,7 +55,8 @@ def claim(candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Tas
     if tasks:
         failpoints.reach("claim.chosen")
         now, lease = database_now(), uuid7()
-        _write([(task, changes.claimed(task, worker, lease, now)) for task in tasks], now, str(worker))
+        claims = [changes.claimed(task, worker, lease, now, durations.expected(task.name)) for task in tasks]
+        _write(list(zip(tasks, claims, strict=True)), now, str(worker))
         failpoints.reach("claim.written")
     return tasks
 
@@ -73,25 +74,27 @@ def record(outcomes: Iterable[Outcome], actor: str) -> list[Task]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a running attempt reports of itself. `percent` is 0 to 100."""
+    """What a running attempt reports of itself. `percent` is 0 to 100, `left` the seconds to go if known."""
 
     task_id: uuid.UUID
     lease: uuid.UUID
     percent: float | None
     message: str
+    left: float | None = None
 
 
 @transactional
 def report(reports: Iterable[Progress], actor: str) -> list[Task]:
     """Store the progress of attempts that still hold their lease. Returns the tasks that changed."""
     by_task = {progress.task_id: progress for progress in reports}
-    held = _held({task_id: progress.lease for task_id, progress in by_task.items()})
-    _write(
-        [(task, changes.progressed(by_task[task.pk].percent, by_task[task.pk].message)) for task in held],
-        database_now(),
-        actor,
-    )
+    held, now = _held({task_id: progress.lease for task_id, progress in by_task.items()}), database_now()
+    _write([(task, _progressed(task, by_task[task.pk], now)) for task in held], now, actor)
     return held
+
+
+def _progressed(task: Task, said: Progress, now: dt.datetime) -> Change:
+    eta = None if said.left is None else now + dt.timedelta(seconds=said.left)
+    return changes.progressed(task, said.percent, said.message, eta)
 
 
 def save_state(task_id: uuid.UUID, lease: uuid.UUID, state: dict[str, Any]) -> bool:

@@ -36,7 +36,10 @@ class Error(TypedDict):
 
 
 class TaskJSON(TypedDict):
-    """A task. Values under secret keys of the payload are masked; `timeout` is in seconds."""
+    """A task. Values under secret keys of the payload are masked; `timeout` is in seconds.
+
+    `eta` is when the attempt that runs will probably be through, by its progress or by earlier runs of the handler.
+    """
 
     id: str
     name: str
@@ -61,6 +64,7 @@ class TaskJSON(TypedDict):
     worker: str | None
     created_at: str
     started_at: str | None
+    eta: str | None
     finished_at: str | None
     updated_at: str
 
@@ -163,6 +167,7 @@ def task_json(task: Task) -> TaskJSON:
         "worker": _id(task.worker_id),
         "created_at": moment(task.created_at),
         "started_at": maybe(task.started_at),
+        "eta": maybe(task.eta),
         "finished_at": maybe(task.finished_at),
         "updated_at": moment(task.updated_at),
     }
@@ -343,7 +348,7 @@ def _body(event: TaskEvent) -> dict[str, Any]:
         case Types.CREATED:
             return _task_fields(event) | {"queue": event.queue}
         case Types.PROGRESS:
-            return _task_fields(event) | {"percent": event.data["percent"], "message": event.data["message"]}
+            return _task_fields(event) | {"eta": None} | event.data
         case Types.UPDATED:
             return _task_fields(event) | _change_fields(event) | _result_fields(event)
     return {"pipeline_id": str(event.pipeline_id), "version": event.version} | _pipeline_fields(event)

@@ -1,5 +1,6 @@
 /** Rows of the task list: changed in place by events, and made whole by what the server renders. */
 
+import { showProgress } from "./progress.js";
 import { setStatus } from "./status.js";
 
 /** Applies an event to a row. Returns false when the row knew it already. */
@@ -9,16 +10,14 @@ export function patchRow(row, event) {
   row.dataset.status = event.status;
   setStatus(row.querySelector(".chip"), event.status);
   if (event.attempt !== undefined) row.querySelector("[data-attempt]").textContent = event.attempt;
-  showProgress(row.querySelector("[data-progress]"), event);
+  showDoing(row.querySelector("[data-progress]"), event);
   return true;
 }
 
-function showProgress(doing, { type, status, percent, message }) {
-  doing.hidden = status !== "processing" || (doing.hidden && type !== "task_progress");
-  if (type !== "task_progress") return;
-  doing.querySelector("progress").value = percent ?? 0;
-  doing.querySelector("[data-percent]").textContent = `${Math.floor(percent ?? 0)}%`;
-  doing.querySelector("[data-message]").textContent = message;
+function showDoing(doing, event) {
+  const tells = event.type === "task_progress";
+  doing.hidden = event.status !== "processing" || (doing.hidden && !tells);
+  if (tells) showProgress(doing, event);
 }
 
 /** The rows in a piece of HTML from the server. */

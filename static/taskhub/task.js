@@ -3,6 +3,7 @@
 import { wireActions } from "./actions.js";
 import { showConnection } from "./connection.js";
 import { wireDialogs } from "./dialogs.js";
+import { showProgress } from "./progress.js";
 import { regionsOf } from "./regions.js";
 import { flash } from "./rows.js";
 import { setStatus } from "./status.js";
@@ -20,16 +21,8 @@ function take(event) {
   page.dataset.version = event.version;
   setStatus(page.querySelector(".task-status .chip"), event.status);
   for (const element of page.querySelectorAll(".task-head, .task-progress")) element.dataset.status = event.status;
-  if (event.type === "task_progress") showProgress(event);
+  if (event.type === "task_progress") showProgress(page.querySelector(".task-progress"), event);
   else look();
-}
-
-function showProgress({ percent, message }) {
-  const box = page.querySelector(".task-progress");
-  box.removeAttribute("data-unknown");
-  box.querySelector("progress").value = percent ?? 0;
-  box.querySelector("[data-percent]").textContent = `${Math.floor(percent ?? 0)}%`;
-  box.querySelector("[data-message]").textContent = message;
 }
 
 function showLog({ seq, level, message, timestamp }) {

@@ -11,10 +11,11 @@ export function setServerTime(timestamp, now = Date.now()) {
   ahead = Date.parse(timestamp) - now;
 }
 
-/** A moment so many seconds ago (negative: ahead), as "ago", "for" (how long it lasts), "due" or "retry" (when it starts). */
+/** A moment so many seconds ago (negative: ahead), as "ago", "for" (how long it lasts), "due" or "retry" (when it starts), "left" (to its end). */
 export function said(kind, seconds) {
   const past = Math.max(Math.trunc(seconds), 0);
   if (kind === "ago") return past ? `${short(past)} ago` : "now";
+  if (kind === "left") return seconds < 0 ? `about ${precise(Math.ceil(-seconds))} left` : "";
   if (kind === "for" || (kind === "due" && seconds >= 0)) return `for ${precise(past)}`;
   if (seconds >= 0) return "retry due";
   const wait = `in ${short(Math.trunc(-seconds))}`;
@@ -44,6 +45,15 @@ export function refreshTimes(root = document, now = Date.now()) {
     const text = said(element.dataset.moment, seconds);
     if (element.textContent !== text) element.textContent = text;
   }
+}
+
+/** Lets `element` hold the moment that `timestamp` says, or none. */
+export function showMoment(element, kind, timestamp) {
+  if (!timestamp) return element.replaceChildren();
+  if (!element.firstElementChild) element.append(document.createElement("time"));
+  element.firstElementChild.dataset.moment = kind;
+  element.firstElementChild.dateTime = timestamp;
+  refreshTimes(element);
 }
 
 /** Keeps the page's times true, as long as it can be seen. */

@@ -43,6 +43,7 @@ TASK = {
     "worker": WORKER_ID,
     "created_at": "2026-11-22T10:00:00Z",
     "started_at": "2026-11-22T10:00:31Z",
+    "eta": "2026-11-22T10:00:41Z",
     "finished_at": None,
     "updated_at": "2026-11-22T10:00:35Z",
 }

@@ -13,7 +13,7 @@ import msgspec
 
 from tasks import errors, lifecycle
 from tasks.callbacks.delivery import is_token_of
-from tasks.changes import Outcome
+from tasks.changes import ETA_LEAST, Outcome
 from tasks.database import database_now, transactional
 from tasks.exceptions import StaleLease
 from tasks.lifecycle import Progress
@@ -52,8 +52,16 @@ def report(task_id: uuid.UUID, token: str, percent: float | None, message: str) 
     if not is_token_of(token, task.pk, task.lease):
         _attempt_of(task, token)
         raise StaleLease("This attempt has ended already.")
-    lifecycle.report([Progress(task.pk, task.present_lease, percent, message)], RECEIVER)
+    lifecycle.report([Progress(task.pk, task.present_lease, percent, message, _left(task, percent))], RECEIVER)
     return Task.objects.get(pk=task.pk)
+
+
+def _left(task: Task, percent: float | None) -> float | None:
+    """Seconds, if it goes on as fast as it has so far."""
+    if not percent or task.started_at is None:
+        return None
+    elapsed = (database_now() - task.started_at).total_seconds()
+    return elapsed * (100 - percent) / percent if elapsed >= ETA_LEAST else None
 
 
 def end_overdue() -> int:

@@ -6,14 +6,18 @@ tests/js/moments.json holds both to it.
 
 from __future__ import annotations
 
+import math
+
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 def said(kind: str, seconds: float) -> str:
-    """A moment `seconds` ago (negative: ahead): `ago`, `for` how long, when it is `due`, when a `retry` comes."""
+    """A moment `seconds` ago (negative: ahead): `ago`, `for` how long, `due` or `retry` when, how much is `left`."""
     past = max(int(seconds), 0)
     if kind == "ago":
         return f"{short(past)} ago" if past else "now"
+    if kind == "left":
+        return f"about {precise(math.ceil(-seconds))} left" if seconds < 0 else ""
     if kind == "for" or (kind == "due" and seconds >= 0):
         return f"for {precise(past)}"
     if seconds >= 0:

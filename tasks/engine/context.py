@@ -10,6 +10,7 @@ import datetime as dt
 import logging
 import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from tasks.changes import ETA_LEAST
 from tasks.documents import check_document
 from tasks.errors import storable
 from tasks.logs import LogLine
@@ -24,6 +26,7 @@ from tasks.models import Task
 
 MESSAGE_LIMIT, LINE_LIMIT = 500, 4096  # characters
 LINES_KEPT = 1000  # per attempt
+BETTER_THAN_USUAL = 10.0  # percent, from which on the progress says more than earlier runs
 DEADLINE, SHUTDOWN = "deadline", "shutdown"  # reasons besides the requests "cancel" and "pause"
 
 
@@ -39,12 +42,32 @@ class Interrupted(BaseException):
 class Reports:
     """What an attempt has said since it was last written down."""
 
-    progress: tuple[float | None, str] | None = None
+    progress: tuple[float, str] | None = None
+    left: float | None = None  # seconds until the attempt is through, as its progress promises
     lines: list[LogLine] = field(default_factory=list)
     state: dict[str, Any] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.progress or self.lines or self.state is not None)
+
+
+class Estimate:
+    """How long an attempt will go on, from what it reports: as fast as since its beginning, or since its first report
+    if it goes on where it was left. At first the usual duration of the handler is the better guess, if it is known.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._since = None if task.state else (0.0, time.monotonic())  # percent, moment
+        self._trusted_from = BETTER_THAN_USUAL if task.eta else 0.0
+
+    def left(self, percent: float) -> float | None:
+        """Seconds; None while nothing can be told."""
+        now = time.monotonic()
+        self._since = self._since or (percent, now)
+        gained, took = percent - self._since[0], now - self._since[1]
+        if gained <= 0 or took < ETA_LEAST or percent < self._trusted_from:
+            return None
+        return took * (100 - percent) / gained
 
 
 class Context:
@@ -64,6 +87,7 @@ class Context:
         self._reports = Reports()
         self._lines_left = LINES_KEPT
         self._lock = threading.Lock()
+        self._estimate = Estimate(task)
         self.interruption: str | None = None  # why the attempt is to end, once it is
         self.forced = False  # whether it is to end even without a checkpoint
 
@@ -105,6 +129,8 @@ class Context:
         """What is new since the last call."""
         with self._lock:
             taken, self._reports = self._reports, Reports()
+        if taken.progress:
+            taken.left = self._estimate.left(taken.progress[0])
         return taken
 
     def put_back(self, reports: Reports) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tasks import failpoints, lifecycle, logs
+from tasks import durations, failpoints, lifecycle, logs
 from tasks.changes import Outcome
 from tasks.database import transactional
 from tasks.engine.context import Context, Reports
@@ -71,6 +71,8 @@ class Desk:
         self.write([(running, running.context.take_reports())])
         self._lay_down(outcome)
         self.forget(running)
+        if outcome.action is Actions.COMPLETE and running.task.tries == 1 and not running.task.is_callback:
+            durations.note(running.task.name, running.elapsed)
 
     def forget(self, running: Running) -> None:
         """The attempt goes on without this worker."""
@@ -193,7 +195,7 @@ class Desk:
     def _store(self, reports: Sequence[tuple[Running, Reports]]) -> None:
         lifecycle.report(
             [
-                Progress(running.task.pk, running.task.present_lease, *said.progress)
+                Progress(running.task.pk, running.task.present_lease, *said.progress, said.left)
                 for running, said in reports
                 if said.progress
             ],

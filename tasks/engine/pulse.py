@@ -12,6 +12,7 @@ import time
 from django.conf import settings
 from django.db import connection
 
+from tasks import durations
 from tasks.engine import claim
 from tasks.engine.claim import AHEAD
 from tasks.engine.desk import RESULTS_WAIT, Desk
@@ -33,7 +34,7 @@ class Pulse(threading.Thread):
         self._finished = threading.Event()
         self._hurry = threading.Event()
         self._next_renewal = time.monotonic() + settings.TASKHUB_HEARTBEAT_S
-        self._next_report = self._next_look = 0.0
+        self._next_report = self._next_look = self._next_share = 0.0
         self._outage = Outage("The worker's pulse")
         self.steps = 0  # taken so far: whoever watches sees whether one of them does not come back
 
@@ -57,7 +58,7 @@ class Pulse(threading.Thread):
 
     def beat(self) -> bool:
         """Everything that is due now, the lease first. False when the rest has to wait for the database."""
-        for step in (self._renew, self._tidy, self._make_way, self._report, self._listen):
+        for step in (self._renew, self._tidy, self._make_way, self._report, self._listen, self._share):
             self.steps += 1
             if not self._outage.survived(step):
                 return False
@@ -101,3 +102,8 @@ class Pulse(threading.Thread):
                 running.context.interrupt(request)
                 if request == Actions.CANCEL:
                     running.canceled_at = running.canceled_at or time.monotonic()
+
+    def _share(self) -> None:
+        if time.monotonic() >= self._next_share:
+            durations.share()
+            self._next_share = time.monotonic() + settings.TASKHUB_HEARTBEAT_S

@@ -4,13 +4,14 @@ from tasks.models.access import CallbackSecret, IdempotencyKey, SigninLink, Stre
 from tasks.models.events import QueueCount, TaskEvent
 from tasks.models.hub import Marker, RateWindow
 from tasks.models.pipelines import Pipeline, Step
-from tasks.models.tasks import Attempt, DeadLetter, Queue, Task, TaskLog
+from tasks.models.tasks import Attempt, DeadLetter, HandlerDuration, Queue, Task, TaskLog
 from tasks.models.workers import Worker
 
 __all__ = [
     "Attempt",
     "CallbackSecret",
     "DeadLetter",
+    "HandlerDuration",
     "IdempotencyKey",
     "Marker",
     "Pipeline",

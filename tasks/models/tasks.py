@@ -87,6 +87,7 @@ class Task(models.Model):
 
     percent = models.FloatField(null=True)
     progress_message = models.CharField(max_length=500, blank=True, default="")
+    eta = models.DateTimeField(null=True)  # when the attempt that runs will probably be through; null: nobody knows
     state = models.JSONField(default=dict)  # ctx.state: what later attempts find
     result = models.JSONField(null=True)
     error = models.JSONField(null=True)
@@ -234,6 +235,16 @@ class TaskLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.level} {self.message}"
+
+
+class HandlerDuration(models.Model):
+    """How long a handler usually takes (`tasks.durations`)."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    mean = models.FloatField()  # seconds
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.mean:g} s"
 
 
 class Queue(models.Model):

@@ -101,6 +101,19 @@ def test_a_claim_counts_twice_and_forgets_the_last_progress():
     assert (fields["percent"], fields["progress_message"], fields["ready"]) == (None, "", False)
 
 
+@pytest.mark.parametrize(
+    ("usual", "state", "seconds"), [(60, {}, 60), (0.9, {}, None), (None, {}, None), (60, {"n": 1}, None)]
+)
+def test_a_claim_estimates_the_end_of_a_fresh_run_from_earlier_ones(usual, state, seconds):
+    eta = changes.claimed(row(S.PENDING, ready=True, state=state), WORKER, LEASE, NOW, usual).fields["eta"]
+    assert eta == (seconds and NOW + dt.timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("action", [A.COMPLETE, A.FAIL, A.BURY, A.SNOOZE, A.RELEASE])
+def test_an_attempt_that_has_ended_has_no_estimate(action):
+    assert ended(action, row(eta=NOW), error=ERROR).fields["eta"] is None
+
+
 def test_completion_stores_the_result_and_clears_the_error():
     change = ended(A.COMPLETE, row(error=ERROR, fingerprint="f"), result={"pages": 3}, result_size=11)
     assert (change.fields["result"], change.fields["error"], change.fields["fingerprint"]) == ({"pages": 3}, None, "")
@@ -216,9 +229,14 @@ def test_a_rescue_meets_a_request(charged, requested, status):
 
 
 def test_progress_is_an_event_of_its_own_kind_and_no_step():
-    change = changes.progressed(40.0, "page 4")
+    change = changes.progressed(row(), 40.0, "page 4", NOW)
     assert (change.status, change.action, change.type) == (S.PROCESSING, None, TaskEvent.Types.PROGRESS)
-    assert change.data == {"percent": 40.0, "message": "page 4"}
+    assert change.data == {"percent": 40.0, "message": "page 4", "eta": NOW.isoformat()}
+
+
+def test_progress_that_says_nothing_of_the_end_leaves_the_estimate_as_it_is():
+    change = changes.progressed(row(eta=NOW), 1.0, "page 1", None)
+    assert change.fields["eta"] == NOW
 
 
 def test_a_deferred_attempt_goes_on_without_a_worker_under_the_same_lease():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from tasks import lifecycle, submit
@@ -48,6 +50,14 @@ def test_an_error_is_an_ordinary_failure(anonymous, deferred, error):
 def test_progress_on_the_way(anonymous, deferred):
     answer = anonymous.post(f"/tasks/{deferred.pk}/progress", {"percent": 40, "message": "half"}, **token(deferred))
     assert (answer.status_code, answer.json()["percent"], answer.json()["message"]) == (200, 40, "half")
+
+
+def test_progress_tells_when_it_will_be_through(anonymous, deferred):
+    began = deferred.started_at - dt.timedelta(seconds=60)
+    Task.objects.filter(pk=deferred.pk).update(started_at=began)  # as if it had been at work for a minute
+    anonymous.post(f"/tasks/{deferred.pk}/progress", {"percent": 50}, **token(deferred))
+    expected = began + dt.timedelta(seconds=120)
+    assert abs(Task.objects.get(pk=deferred.pk).eta - expected) < dt.timedelta(seconds=30)
 
 
 def test_the_token_of_an_earlier_attempt_is_stale(anonymous, deferred):

@@ -157,6 +157,13 @@ def test_a_task_tells_its_story(browser, alice):
     assert 'data-action="cancel"' in page
 
 
+@pytest.mark.parametrize("path", ["/", "/tasks/{}/"])
+def test_it_says_how_much_longer_a_task_will_run(browser, path):
+    task = claim(make_task())
+    lifecycle.report([Progress(task.pk, task.lease, 42.9, "half way", left=125)], "w")
+    assert "about 2m 0" in text(browser.get(path.format(task.pk)))
+
+
 def test_progress_is_no_event_of_the_timeline(browser):
     task = claim(make_task())
     lifecycle.report([Progress(task.pk, task.lease, percent, "on") for percent in (1, 2)], "w")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import math
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from tasks.engine import context as module
-from tasks.engine.context import Context, Interrupted, Reports, TaskLogHandler, current
+from tasks.engine.context import Context, Estimate, Interrupted, Reports, TaskLogHandler, current
 from tasks.exceptions import InvalidTask
 from tasks.models import Task
 
@@ -197,3 +200,52 @@ def test_a_record_that_cannot_be_formatted_hurts_nobody(context, logger, monkeyp
     with current(context):
         logger.warning("%d", "no number")
     assert lines(context) == []
+
+
+# -- estimates ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The monotonic clock; it stands still unless it is moved."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    return clock
+
+
+def test_a_fresh_run_goes_on_as_fast_as_since_its_beginning(clock):
+    estimate = Estimate(Task(name="test.steps"))
+    clock.now += 10
+    assert estimate.left(20) == 40
+    clock.now += 30
+    assert estimate.left(80) == 10
+    assert estimate.left(100) == 0
+
+
+def test_one_that_was_resumed_as_fast_as_since_its_first_report(clock):
+    estimate = Estimate(Task(name="test.steps", state={"done": 50}))
+    assert estimate.left(50) is None
+    clock.now += 10
+    assert estimate.left(60) == 40
+
+
+def test_nothing_is_told_of_what_has_hardly_begun(clock):
+    estimate = Estimate(Task(name="test.steps"))
+    clock.now += 0.9
+    assert estimate.left(30) is None
+    clock.now += 10
+    assert estimate.left(0) is None
+
+
+def test_earlier_runs_know_better_until_a_tenth_is_done(clock):
+    estimate = Estimate(Task(name="test.steps", eta=dt.datetime.now(dt.UTC)))
+    clock.now += 10
+    assert estimate.left(9.9) is None
+    assert estimate.left(10) == 90
+
+
+def test_a_report_brings_its_estimate(clock):
+    context = Context(Task(name="test.steps"))
+    clock.now += 5
+    context.progress(50)
+    assert context.take_reports().left == 5

@@ -67,6 +67,20 @@ def test_outcomes_are_written_and_new_tasks_claimed_in_one_exchange(desk, worker
     assert not desk.running
 
 
+@pytest.mark.parametrize(("tries", "action", "noted"), [(1, A.COMPLETE, 1), (2, A.COMPLETE, 0), (1, A.FAIL, 0)])
+def test_only_a_run_that_went_through_at_once_says_how_long_a_handler_takes(
+    desk, worker, monkeypatch, tries, action, noted
+):
+    seen = []
+    monkeypatch.setattr(module.durations, "note", lambda *said: seen.append(said))
+    make_task()
+    desk.exchange(take(worker))
+    running = desk.start()
+    running.task.tries = tries
+    desk.end(running, done(running, action))
+    assert [name for name, _ in seen] == ["test.echo"] * noted
+
+
 def test_an_exchange_is_made_as_a_whole_or_not_at_all(desk, worker):
     task, other = make_task(), make_task()
     desk.exchange(take(worker, 1))

@@ -44,7 +44,15 @@ def desk(session):
 
 
 @pytest.fixture
-def pulse(session, desk):
+def shared(monkeypatch):
+    """When durations were shared."""
+    shared = []
+    monkeypatch.setattr(module.durations, "share", lambda: shared.append(time.monotonic()))
+    return shared
+
+
+@pytest.fixture
+def pulse(session, desk, shared):
     return Pulse(session, desk)
 
 
@@ -101,7 +109,16 @@ def test_nothing_comes_before_the_lease(clock, session, desk, pulse, settings, m
 def test_what_does_not_come_back_can_be_seen_from_outside(pulse):
     before = pulse.steps
     pulse.beat()
-    assert pulse.steps == before + 5
+    assert pulse.steps == before + 6
+
+
+def test_how_long_handlers_take_is_shared_now_and_then(clock, pulse, settings, shared):
+    pulse.beat()
+    pulse.beat()
+    assert len(shared) == 1
+    clock.now += settings.TASKHUB_HEARTBEAT_S
+    pulse.beat()
+    assert len(shared) == 2
 
 
 def test_outcomes_that_have_lain_long_enough_are_written(clock, session, desk, pulse):
