@@ -3,32 +3,27 @@
 Requests go through the whole of Django in one process, one after the other, without a server and its sockets: what is
 measured is our work, and all of it. Once on SQLite and once on PostgreSQL.
 
-    python -m benchmarks api                    1,000,000 tasks: some minutes to make them
+    python -m benchmarks api                    1,000,000 tasks
     TASKS=20000 python -m benchmarks api
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rows import generate
 from benchmarks.servers import postgres_server
 
 TASKS, TIMES = int(os.environ.get("TASKS", 1_000_000)), int(os.environ.get("TIMES", 200))
 ROOT = Path(__file__).resolve().parent.parent
-BATCH = 5_000
-OWNERS, QUEUES, NAMES, TAGS = 50, 10, 20, 40
-STATUSES = {"completed": 88, "pending": 6, "failed": 3, "dead_lettered": 2, "canceled": 1}  # in a hundred
 
 
 def main() -> None:
@@ -152,56 +147,3 @@ def timed(request: Callable[[], object], times: int) -> list[float]:
 def _ok(response: Any, status: int) -> None:
     if response.status_code != status:
         raise RuntimeError(f"{response.status_code}: {response.content[:500]}")
-
-
-def generate(number: int) -> None:
-    """Rows as they would be after a year of work, written past the verbs: the same every time."""
-    from django.contrib.auth import get_user_model
-
-    from tasks.models import QueueCount, Task
-
-    choose = random.Random(7)
-    owners = get_user_model().objects.bulk_create(get_user_model()(username=f"owner{n}") for n in range(OWNERS))
-    begin, counts = dt.datetime.now(dt.UTC) - dt.timedelta(days=300), Counter()
-    for start in range(0, number, BATCH):
-        rows = [
-            _task(choose, owners, begin + dt.timedelta(seconds=(start + n) * 25_000_000 / number))
-            for n in range(min(BATCH, number - start))
-        ]
-        counts.update((row.queue, row.status) for row in rows)
-        Task.objects.bulk_create(rows)
-    QueueCount.objects.bulk_create(QueueCount(queue=queue, status=status, n=n) for (queue, status), n in counts.items())
-    _analyze()
-
-
-def _task(choose: random.Random, owners: list[Any], created_at: dt.datetime) -> Any:
-    import uuid
-
-    from tasks.models import Task
-
-    status = choose.choices(list(STATUSES), STATUSES.values())[0]
-    return Task(
-        id=uuid.UUID(int=(int(created_at.timestamp() * 1000) << 80) | 7 << 76 | 2 << 62 | choose.getrandbits(62)),
-        name=f"name{choose.randrange(NAMES)}",
-        queue=f"queue{choose.randrange(QUEUES)}",
-        status=status,
-        owner=choose.choice(owners),
-        tags=[f"tag{choose.randrange(TAGS)}"],
-        payload={"customer": choose.randrange(10**6), "month": "2026-11", "note": "x" * choose.randrange(200)},
-        error={"type": "E", "detail": "it broke", "fingerprint": "f" * 16}
-        if status in ("failed", "dead_lettered")
-        else None,
-        fingerprint="f" * 16 if status in ("failed", "dead_lettered") else "",
-        run_at=created_at,
-        ready=status == "pending",
-        created_at=created_at,
-        updated_at=created_at,
-        finished_at=created_at if status in ("completed", "dead_lettered", "canceled") else None,
-    )
-
-
-def _analyze() -> None:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")

@@ -173,6 +173,7 @@ TASKHUB_PROGRESS_KEEP_S = env.seconds("TASKHUB_PROGRESS_KEEP_S", 86_400)
 TASKHUB_RETENTION_DAYS = env.integer("TASKHUB_RETENTION_DAYS", 30)
 TASKHUB_STREAM_CONNECTIONS = env.integer("TASKHUB_STREAM_CONNECTIONS", 100, least=1)
 TASKHUB_RATE_LIMIT = env.integer("TASKHUB_RATE_LIMIT", 6000, least=1)
+TASKHUB_BACKLOG_LIMIT = env.integer("TASKHUB_BACKLOG_LIMIT", 1_000_000)
 TASKHUB_FAILPOINT = env.checked("TASKHUB_FAILPOINT", env.text("TASKHUB_FAILPOINT"), failpoints.parse)
 if TASKHUB_FAILPOINT and not DEVELOPMENT:
     raise env.InvalidEnvironment("TASKHUB_FAILPOINT breaks processes on purpose; it is for development only.")

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Sum
+from django.db.models import Model, Sum
 
-from tasks.database import database_now, transactional
-from tasks.models import Queue, QueueCount, Task, Worker
+from tasks.database import database_now, insert, transactional
+from tasks.models import OwnerCount, Queue, QueueCount, Task, Worker
 from tasks.states import WAITING, States
 
 Totals = Counter[tuple[str, str]]
@@ -104,25 +104,41 @@ def _sum(counted: Totals, status: str) -> int:
 
 
 def fold() -> int:
-    """Replace the rows by one for each queue and status. Returns how many rows less there are."""
-    rows = QueueCount.objects.aggregate(n=Count("pk"))["n"]
-    pairs = QueueCount.objects.values("queue", "status").distinct().count()
-    return _fold() if rows > pairs else 0  # an idle hub writes nothing: a write would wake everybody who waits
+    """Replace the rows of what has several by one each. Returns how many rows less there are."""
+    return sum(_fold(model, columns) for model, columns in FOLDED.items() if _is_long(model, columns))
+
+
+FOLDED: dict[type[Model], str] = {QueueCount: "queue, status", OwnerCount: "owner_id"}
+
+
+def _is_long(model: type[Model], columns: str) -> bool:
+    """An idle hub writes nothing: a write would wake everybody who waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_repeated(model, columns)} LIMIT 1")
+        return cursor.fetchone() is not None
 
 
 @transactional
-def _fold() -> int:
-    sums: Totals = Counter()
-    taken = _take_all()
-    for queue, status, n in taken:
-        sums[queue, status] += n
-    kept = [QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(sums.items()) if n]
-    QueueCount.objects.bulk_create(kept)
+def _fold(model: type[Model], columns: str) -> int:
+    sums: Counter[tuple[Any, ...]] = Counter()
+    taken = _take(model, columns)
+    for *key, n in taken:
+        sums[tuple(key)] += n
+    names = columns.split(", ")
+    kept = [model(**dict(zip(names, key, strict=True)), n=n) for key, n in sorted(sums.items()) if n]
+    insert(kept)
     return len(taken) - len(kept)
 
 
-def _take_all() -> list[tuple[str, str, int]]:
+def _take(model: type[Model], columns: str) -> list[tuple[Any, ...]]:
     """What another fold takes at the same time is its own: DELETE returns to each only what it deleted itself."""
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM tasks_queuecount RETURNING queue, status, n")
+        cursor.execute(
+            f"DELETE FROM {model._meta.db_table} WHERE ({columns}) IN ({_repeated(model, columns)})"  # noqa: S608 - our own names
+            f" RETURNING {columns}, n"
+        )
         return cursor.fetchall()
+
+
+def _repeated(model: type[Model], columns: str) -> str:
+    return f"SELECT {columns} FROM {model._meta.db_table} GROUP BY {columns} HAVING count(*) > 1"  # noqa: S608 - our own names

@@ -15,8 +15,11 @@ from django.db import transaction
 
 from tasks import failpoints
 from tasks.database import insert
-from tasks.models import QueueCount, Task, TaskEvent
+from tasks.models import OwnerCount, QueueCount, Task, TaskEvent
 from tasks.signals import task_changed
+from tasks.states import BACKLOG
+
+Totals = Counter[Any]
 
 
 def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEvent:
@@ -45,21 +48,33 @@ def append(rows: Sequence[TaskEvent]) -> None:
 
 def forget(tasks: Iterable[Task]) -> None:
     """The tasks are deleted: they count no more. What they went through stays in the log for its own time."""
-    _store(Counter({key: -n for key, n in Counter((task.queue, task.status) for task in tasks).items()}))
+    queues, owners = Totals(), Totals()
+    for task in tasks:
+        _move(queues, owners, task, task.status, None)
+    _store(queues, owners)
 
 
 def _count(rows: Iterable[TaskEvent]) -> None:
-    change: Counter[tuple[str, str]] = Counter()
+    queues, owners = Totals(), Totals()
     for row in rows:
         if row.task_id and row.status != row.previous_status:
-            change[row.queue, row.status] += 1
-            if row.previous_status:
-                change[row.queue, row.previous_status] -= 1
-    _store(change)
+            _move(queues, owners, row, row.previous_status, row.status)
+    _store(queues, owners)
 
 
-def _store(change: Counter[tuple[str, str]]) -> None:
-    insert([QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(change.items()) if n])
+def _move(queues: Totals, owners: Totals, of: Task | TaskEvent, before: str | None, after: str | None) -> None:
+    """Count one task out of one status and into another; None is neither stored yet nor any more."""
+    if before:
+        queues[of.queue, before] -= 1
+    if after:
+        queues[of.queue, after] += 1
+    if of.owner_id:
+        owners[of.owner_id] += (after in BACKLOG) - (before in BACKLOG)
+
+
+def _store(queues: Totals, owners: Totals) -> None:
+    insert([QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(queues.items()) if n])
+    insert([OwnerCount(owner_id=owner_id, n=n) for owner_id, n in sorted(owners.items()) if n])
 
 
 def _announce(rows: Iterable[TaskEvent]) -> None:

@@ -4,6 +4,7 @@ TaskhubError
 ├── InvalidTask          the request can never become a task: a list of field errors (HTTP 400)
 │   └── TooLarge         because of its size (HTTP 413)
 ├── Conflict             the state does not allow the action (HTTP 409)
+├── BacklogFull          the owner has as many tasks waiting as the hub allows (HTTP 429)
 ├── KeyReused            the same idempotency key with another body (HTTP 422)
 ├── StaleLease           the attempt lost its lease: its result is recorded and never applied
 ├── PermanentError       raised by a handler: dead-letter at once, no further attempt
@@ -46,6 +47,10 @@ class TooLarge(InvalidTask):
 
 class Conflict(TaskhubError):
     """An action that the present state does not allow, or that somebody else was faster to take."""
+
+
+class BacklogFull(TaskhubError):
+    """The owner's tasks that wait, with those of the submission, would be more than `TASKHUB_BACKLOG_LIMIT`."""
 
 
 class KeyReused(TaskhubError):

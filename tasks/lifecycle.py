@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.db.models import F, QuerySet
 
-from tasks import changes, durations, events, failpoints
+from tasks import backlog, changes, durations, events, failpoints
 from tasks.changes import Change, Outcome
 from tasks.database import database_now, insert, transactional, uuid7
 from tasks.exceptions import Conflict
@@ -33,8 +33,13 @@ HUB = "hub"  # the actor of what nobody asked for
 
 
 @transactional
-def create(tasks: Sequence[Task], actor: str = HUB) -> None:
-    """Store new tasks, all or none. Each becomes pending; a `run_at` that isn't set is now."""
+def create(tasks: Sequence[Task], actor: str = HUB, *, is_limited: bool = False) -> None:
+    """Store new tasks of one owner, all or none. Each becomes pending; a `run_at` that isn't set is now.
+
+    Limited, it raises `BacklogFull` when the owner has too many tasks waiting.
+    """
+    if is_limited and tasks:
+        backlog.demand_room(tasks[0].owner_id, len(tasks))
     now = database_now()
     for task in tasks:
         task.created_at = task.updated_at = now

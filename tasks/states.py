@@ -65,6 +65,7 @@ FINAL = frozenset(s for s in S if not any(s in edges for edges in TABLE.values()
 # Nothing moves it on by itself and nobody is expected to: the task is over unless it is resurrected.
 FINISHED = FINAL | frozenset(TABLE[A.RESURRECT])
 ACTIVE = frozenset(S) - FINISHED
+BACKLOG = ACTIVE - {S.PROCESSING}  # submitted, and neither running nor over
 
 
 def step(action: Actions, state: str) -> States:

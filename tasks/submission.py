@@ -74,7 +74,8 @@ def submit(
     """Submit one task from Python. `options` are the other fields of the REST body (`queue`, `priority`, `delay` ...).
 
     Inside `transaction.atomic()` it commits or rolls back with it. The same `idempotency_key` within 24 hours returns
-    the first task. Raises `InvalidTask`, and `KeyReused` for a key that came with another request.
+    the first task. Raises `InvalidTask`, `KeyReused` for a key that came with another request, and `BacklogFull` when
+    the owner has too many tasks waiting.
     """
     request = {"name": name, "payload": dict(payload or {}), **options}
     request = {field: plain(field, value) for field, value in request.items() if value is not None}
@@ -88,8 +89,8 @@ def submit(
 
 
 def create_all(tasks: list[Task], actor: str) -> list[Task]:
-    """Store what `build` made, all or none."""
-    lifecycle.create(tasks, actor)
+    """Store what `build` made, all or none. Raises `BacklogFull`."""
+    lifecycle.create(tasks, actor, is_limited=True)
     return tasks
 
 

@@ -29,12 +29,12 @@ from rest_framework.response import Response
 
 from tasks.callbacks.settlement import Unauthenticated
 from tasks.errors import storable
-from tasks.exceptions import Conflict, FieldError, InvalidTask, KeyReused, StaleLease, TooLarge
+from tasks.exceptions import BacklogFull, Conflict, FieldError, InvalidTask, KeyReused, StaleLease, TooLarge
 
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-DATABASE_AWAY_S = 5  # when to try again
+RETRY_AFTER = {429: "10", 503: "5"}  # seconds; of requests in a minute REST framework's own throttle says when
 UNKNOWN = "There is nothing here, or nothing that you may see."
 
 # What isn't among them and no error of REST framework's is our mistake: a 500, with the reason in the log only.
@@ -44,6 +44,7 @@ STATUS: list[tuple[type[Exception] | tuple[type[Exception], ...], int, str]] = [
     (Unauthenticated, 401, ""),
     ((Conflict, StaleLease), 409, ""),
     (KeyReused, 422, ""),
+    (BacklogFull, 429, ""),
     ((Http404, ObjectDoesNotExist), 404, UNKNOWN),
     (PermissionDenied, 403, ""),
     ((MultiPartParserError, BadRequest, SuspiciousOperation, UnreadablePostError), 400, "The request cannot be read."),
@@ -82,7 +83,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         return _answer(problem(error.status_code, _detail(error, context["request"])), _headers(error))
     for kinds, status, detail in STATUS:
         if isinstance(error, kinds):
-            headers = {"Retry-After": str(DATABASE_AWAY_S)} if status == 503 else {}
+            headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else {}
             return _answer(problem(status, detail or str(error), getattr(error, "errors", ())), headers)
     log.error("%s %s failed", context["request"].method, context["request"].path, exc_info=error)
     return _answer(problem(500, "Something went wrong here. It has been logged."), {})

@@ -25,7 +25,7 @@ _shapes: dict[str, Any] = {"Problem": Problem}
 ALWAYS = {
     401: "No credential, or one that is no good.",
     403: "The permission or the token's scope is missing.",
-    429: "Too many requests; `Retry-After` says when to come again.",
+    429: "Too many requests, or too many tasks waiting; `Retry-After` says when to come again.",
     503: "The database is away; `Retry-After` says when to come again.",
 }
 MEANINGS = {

@@ -1,7 +1,7 @@
 """The tables. Rows only: what may happen to them is in `tasks.lifecycle`, the only writer of a task's state."""
 
 from tasks.models.access import CallbackSecret, IdempotencyKey, SigninLink, StreamTicket, Token
-from tasks.models.events import QueueCount, TaskEvent
+from tasks.models.events import OwnerCount, QueueCount, TaskEvent
 from tasks.models.hub import Marker, RateWindow
 from tasks.models.pipelines import Pipeline, Step
 from tasks.models.tasks import Attempt, DeadLetter, HandlerDuration, Queue, Task, TaskLog
@@ -14,6 +14,7 @@ __all__ = [
     "HandlerDuration",
     "IdempotencyKey",
     "Marker",
+    "OwnerCount",
     "Pipeline",
     "Queue",
     "QueueCount",

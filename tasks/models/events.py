@@ -78,3 +78,17 @@ class QueueCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.queue} {self.status} {self.n:+}"
+
+
+class OwnerCount(models.Model):
+    """A change in how many tasks of an owner are in the backlog: kept as `QueueCount` is."""
+
+    id = models.BigAutoField(primary_key=True)
+    owner_id = models.BigIntegerField()
+    n = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index("owner_id", "n", name="ownercount_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.owner_id} {self.n:+}"

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from taskhub.admin import HubSite
-from tasks.models import IdempotencyKey, Marker, QueueCount, SigninLink, StreamTicket
+from tasks.models import IdempotencyKey, Marker, OwnerCount, QueueCount, SigninLink, StreamTicket
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +39,7 @@ def test_what_only_the_hub_needs_is_hidden():
     hidden = [
         IdempotencyKey,
         Marker,
+        OwnerCount,
         QueueCount,
         SigninLink,
         StreamTicket,

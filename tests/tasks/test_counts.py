@@ -49,7 +49,7 @@ def test_folding_changes_no_number_and_rests_when_there_is_nothing_to_fold(djang
     removed = counts.fold()
     assert counts.totals() == before
     assert rows - removed == QueueCount.objects.count() == len(States)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(2):  # a look at each kind of counts
         assert counts.fold() == 0
 
 

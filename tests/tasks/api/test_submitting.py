@@ -144,6 +144,22 @@ def test_a_thousand_at_once(submitter):
     assert Task.objects.count() == 1000
 
 
+# -- too many ------------------------------------------------------------------------------------------------------
+
+
+def test_an_owner_with_too_many_waiting_is_told_to_come_again(submitter, operator, settings):
+    settings.TASKHUB_BACKLOG_LIMIT = 3
+    first = submitter.post("/tasks", BODY, Idempotency_Key="k1")
+    refused = submitter.post("/tasks/bulk", {"tasks": [BODY] * 3}, Idempotency_Key="k2")
+    assert "1 wait already; with 3 more" in assert_problem(refused, 429)["detail"]
+    assert int(refused["Retry-After"]) > 0
+    assert Task.objects.count() == 1
+    assert submitter.post("/tasks/bulk", {"tasks": [BODY] * 2}, Idempotency_Key="k2").status_code == 201
+    assert_problem(submitter.post("/tasks", BODY), 429)
+    assert submitter.post("/tasks", BODY, Idempotency_Key="k1").json() == first.json()
+    assert operator.post("/tasks", BODY).status_code == 201
+
+
 # -- twice ---------------------------------------------------------------------------------------------------------
 
 
