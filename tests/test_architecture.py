@@ -14,7 +14,7 @@ import pytest
 import tasks
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("taskhub", "tasks", "realtime", "demo")
+PACKAGES = ("taskhub", "tasks", "realtime", "demo", "clients")
 MODULES = sorted(
     path.relative_to(ROOT)
     for package in PACKAGES
@@ -120,6 +120,16 @@ def test_the_docstring_of_tasks_names_each_of_its_parts():
     }
     named = set(re.findall(r"[a-z_]+", tasks.__doc__ or ""))
     assert parts - named == {"__init__", "apps", "migrations"} & parts
+
+
+def test_the_python_client_is_a_package_of_its_own():
+    """It is installed where there is no hub: it needs what its pyproject.toml names, and nothing else."""
+    allowed = {"taskhub_client", "httpx", "websockets", "__future__", *sys.stdlib_module_names}
+    for module in (ROOT / "clients/python/src").rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.partition(".")[0] for name in names} <= allowed, module
 
 
 def test_the_contracts_of_imports_are_kept():

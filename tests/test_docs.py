@@ -27,7 +27,7 @@ from tasks.testing import run_pending
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("clients/*/*.md"), *DOCS.rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 
@@ -42,6 +42,11 @@ def blocks(path: Path, language: str) -> list[str]:
 
 def with_blocks(language: str) -> list[Path]:
     return [path for path in PAGES if blocks(path, language)]
+
+
+OF_CLIENTS = [
+    path for path in PAGES if any("taskhub_client" in code for code in blocks(path, "python"))
+]  # they need a hub
 
 
 def name_of(path: Path) -> str:
@@ -96,7 +101,7 @@ def apart(monkeypatch):
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("apart")
-@pytest.mark.parametrize("path", with_blocks("python"), ids=name_of)
+@pytest.mark.parametrize("path", [path for path in with_blocks("python") if path not in OF_CLIENTS], ids=name_of)
 def test_python_runs(path):
     """All blocks of a page, one after the other; then the tests that they define, and the tasks that they submit."""
     names: dict[str, object] = {"__name__": "docs"}
