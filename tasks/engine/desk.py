@@ -47,8 +47,7 @@ class Desk:
         self._put_at = 0.0
         self._outcomes: list[Outcome] = []
         self._oldest = 0.0
-        self._being_written: set[uuid.UUID] = set()
-        self.claim_in_doubt = False  # whether the last claim may have been committed without our knowing
+        self._doubtful: list[Task] = []  # claimed, if that was committed, which nobody could confirm
         self.running: dict[uuid.UUID, Running] = {}
 
     def put(self, tasks: Iterable[Task]) -> None:
@@ -100,7 +99,11 @@ class Desk:
     @property
     def is_busy(self) -> bool:
         """Whether something lies here that must not lie for long."""
-        return bool(self._unstarted or self._outcomes or self.claim_in_doubt)
+        return bool(self._unstarted or self._outcomes or self._doubtful)
+
+    @property
+    def claim_in_doubt(self) -> bool:
+        return bool(self._doubtful)
 
     @property
     def outcomes_are_due(self) -> bool:
@@ -118,14 +121,37 @@ class Desk:
 
         All or nothing. For one thread alone: the one that claims.
         """
-        self._find_strays()
-        self.claim_in_doubt = True
-        tasks = self._settle(claim)
-        self.claim_in_doubt = False
-        if tasks:
-            failpoints.reach("claim.committed")
-            self.put(tasks)
-        return tasks
+        self.find_strays()
+        claimed: list[Task] = []
+
+        def note() -> list[Task]:
+            claimed[:] = claim()
+            return claimed
+
+        try:
+            self._settle(note)
+            if claimed:
+                failpoints.reach("claim.committed")
+        except BaseException:
+            with self._lock:
+                self._doubtful += claimed
+            raise
+        self.put(claimed)
+        return claimed
+
+    def find_strays(self) -> None:
+        """A claim may have been committed although nobody could confirm it: then these tasks bear its lease.
+
+        As long as its transaction may still end, it keeps them locked; so what is locked stays in doubt.
+        """
+        with self._lock:
+            doubtful, self._doubtful = self._doubtful, []
+        try:
+            committed, doubtful = _settled(doubtful) if doubtful else ([], [])
+        finally:
+            with self._lock:
+                self._doubtful += doubtful
+        self.put(committed)
 
     def record(self) -> None:
         """Write the outcomes that lie here. What cannot be written stays."""
@@ -134,8 +160,6 @@ class Desk:
     def _settle(self, claim: Callable[[], list[Task]]) -> list[Task]:
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
-            written = {outcome.task_id for outcome in outcomes}
-            self._being_written |= written
         try:
             if outcomes:
                 failpoints.reach("record.begin")
@@ -147,9 +171,6 @@ class Desk:
             with self._lock:
                 self._outcomes[:0] = outcomes
             raise
-        finally:
-            with self._lock:
-                self._being_written -= written
 
     @transactional
     def _transact(self, outcomes: list[Outcome], claim: Callable[[], list[Task]]) -> list[Task]:
@@ -158,22 +179,9 @@ class Desk:
             failpoints.reach("record.written")
         return claim()
 
-    def _find_strays(self) -> None:
-        """A claim may have been committed although nobody could confirm it: it brought what we hold and don't know."""
-        if self.claim_in_doubt:
-            known = self._known()  # before the look: what is unknown then stays so, for nobody else claims for us
-            held = Task.objects.processing().filter(worker=self._worker)
-            self.put([task for task in held if task.pk not in known])
-            self.claim_in_doubt = False
-
-    def _known(self) -> set[uuid.UUID]:
-        with self._lock:
-            unstarted = {task.pk for task in self._unstarted}
-            return unstarted | self.running.keys() | {out.task_id for out in self._outcomes} | self._being_written
-
     def clear(self) -> None:
         """At the end: give back what was not started and write the outcomes."""
-        self._find_strays()
+        self.find_strays()
         self.hand_back()
         self.record()
 
@@ -207,3 +215,14 @@ class Desk:
             if said.state is not None:
                 lifecycle.save_state(running.task.pk, running.task.present_lease, said.state)
         failpoints.reach("report.written")
+
+
+@transactional
+def _settled(claimed: list[Task]) -> tuple[list[Task], list[Task]]:
+    """Of these claims those that were committed, and those of which nobody can tell yet. The others came to nothing."""
+    rows = Task.objects.filter(pk__in=[task.pk for task in claimed])
+    free = dict(rows.select_for_update(skip_locked=True).values_list("pk", "lease"))
+    locked = set(rows.values_list("pk", flat=True)) - free.keys()
+    return [task for task in claimed if free.get(task.pk) == task.lease], [
+        task for task in claimed if task.pk in locked
+    ]

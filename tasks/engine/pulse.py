@@ -74,6 +74,8 @@ class Pulse(threading.Thread):
     def _tidy(self) -> None:
         """A handler takes longer than expected: what lies around it must not wait for it."""
         slow = any(running.elapsed > AHEAD for running in list(self._desk.running.values()))
+        if slow and self._desk.claim_in_doubt:
+            self._desk.find_strays()
         if slow or self._session.ending or not self._session.is_safe:
             self._desk.hand_back()
         if self._desk.outcomes_are_due:

@@ -10,18 +10,23 @@ import datetime as dt
 import functools
 import os
 import socket
+import threading
 import time
 import uuid
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.models import QuerySet
 
 from tasks import lifecycle
 from tasks.database import database_now, transactional
 from tasks.engine import halt, lifeline
 from tasks.models import Task, Worker
+
+_backends = threading.local()  # the server's process behind this thread's connection, for each database
 
 
 class Session:
@@ -107,6 +112,22 @@ def sign_connections(session: uuid.UUID) -> None:
     if connection.vendor == "postgresql":
         for alias in connections:
             connections.settings[alias]["OPTIONS"]["application_name"] = _signature(session)
+        connection_created.connect(_end_former, dispatch_uid="tasks.engine.session")
+
+
+def _end_former(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    """This thread's last connection broke, and may live on at the server: there its transaction would keep tasks
+    locked until the server misses us, which can take hours."""
+    if connection.vendor != "postgresql":
+        return
+    former = getattr(_backends, connection.alias, None)
+    setattr(_backends, connection.alias, connection.connection.info.backend_pid)
+    if former:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND application_name = %s",
+                [former, connection.settings_dict["OPTIONS"]["application_name"]],
+            )
 
 
 def cut_off(worker: Worker) -> None:

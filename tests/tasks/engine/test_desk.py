@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import closing, suppress
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 
 from tasks import lifecycle
 from tasks.changes import Outcome
@@ -178,30 +180,73 @@ def test_a_claim_that_failed_leaves_nothing_to_find(desk, worker):
     assert desk.start() is None
 
 
-def test_what_is_in_hand_is_not_found_again(desk, worker, monkeypatch):
-    """Running, unstarted, ended, and ended and just being written by another thread."""
-    for _ in range(4):
-        make_task()
-    desk.exchange(take(worker))
-    desk.start()
-    ended, being_written = desk.start(), desk.start()
-    desk.end(ended, done(ended))
-    desk._being_written = {being_written.task.pk}
-    desk.forget(being_written)
-    desk.claim_in_doubt = True
-    desk._find_strays()
-    assert len(desk._unstarted) == 1
+def test_a_claim_is_in_doubt_until_its_tasks_lie_on_the_desk(desk, worker, settings, tmp_path):
+    task = make_task()
+    settings.TASKHUB_FAILPOINT, settings.DATA = "claim.committed:raise", tmp_path
+    with pytest.raises(OperationalError):
+        desk.exchange(take(worker))
+    assert desk.claim_in_doubt
+    desk.find_strays()
+    assert desk.start().task.pk == task.pk
 
 
-def test_what_another_thread_writes_is_known_meanwhile(desk, worker, monkeypatch):
-    task, known = make_task(), []
-    desk.exchange(take(worker))
-    running = desk.start()
-    desk.end(running, done(running))
-    monkeypatch.setattr(lifecycle, "record", lambda *_: known.append(desk._known()))
-    desk.record()
-    assert known == [{task.pk}]
-    assert desk._known() == set()
+def test_what_somebody_else_holds_by_now_is_not_found(desk, worker, monkeypatch):
+    task = make_task()
+    monkeypatch.setattr(desk, "_transact", lambda outcomes, claim: lose_the_answer(claim))
+    with pytest.raises(OperationalError):
+        desk.exchange(take(worker))
+    lifecycle.rescue(Task.objects.all(), charged=False)
+    lifecycle.claim(Task.objects.ready(), make_worker())
+    desk.find_strays()
+    assert (desk.start(), desk.is_busy, status(task)[0]) == (None, False, "processing")
+
+
+def test_a_look_that_fails_leaves_the_doubt(desk, worker, monkeypatch):
+    make_task()
+    monkeypatch.setattr(desk, "_transact", lambda outcomes, claim: lose_the_answer(claim))
+    with pytest.raises(OperationalError):
+        desk.exchange(take(worker))
+    monkeypatch.setattr(module, "_settled", away)
+    with pytest.raises(OperationalError):
+        desk.find_strays()
+    assert desk.claim_in_doubt
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_claim_whose_commit_is_still_under_way_stays_in_doubt(on_postgres, commits, monkeypatch):
+    """The connection broke, and the server has not finished yet: too early a look would not see what comes."""
+    worker, task = make_worker(), make_task()
+    desk, sent, arrives = Desk(worker), threading.Event(), threading.Event()
+    seen: list[Task] = []
+
+    def transaction_of_a_lost_connection():
+        with closing(connection), suppress(Rollback), transaction.atomic():
+            seen.extend(lifecycle.claim(Task.objects.ready(), worker))
+            sent.set()
+            assert arrives.wait(60)
+            if not commits:
+                raise Rollback
+
+    server = threading.Thread(target=transaction_of_a_lost_connection)
+    server.start()
+    assert sent.wait(60)
+    monkeypatch.setattr(desk, "_transact", lambda outcomes, claim: lose_the_answer(claim))
+    with pytest.raises(OperationalError):
+        desk.exchange(lambda: seen)
+    monkeypatch.undo()
+    desk.find_strays()
+    assert (desk.claim_in_doubt, desk.start(), desk.exchange(take(worker))) == (True, None, [])
+    arrives.set()
+    server.join(60)
+    desk.find_strays()
+    assert not desk.claim_in_doubt
+    assert [running.task.pk] == [task.pk] if (running := desk.start()) else not commits
+    assert status(task) == (("processing", 1) if commits else ("pending", 0))
+
+
+class Rollback(Exception):
+    pass
 
 
 def test_the_end_leaves_nothing_on_the_desk(desk, worker, monkeypatch):

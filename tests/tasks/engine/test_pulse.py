@@ -85,6 +85,20 @@ def test_the_lease_is_renewed_when_its_time_has_come(clock, session, pulse, sett
     assert session.renewals == 1
 
 
+def test_a_claim_in_doubt_does_not_wait_for_a_slow_handler(clock, session, desk, pulse):
+    hold(session, desk)
+    start(desk, clock)
+    stray = make_task()
+    desk._doubtful = lifecycle.claim(Task.objects.ready(), session.worker)
+    pulse.beat()
+    assert desk.claim_in_doubt
+    for _ in range(2):  # it is found and handed back, and that is written
+        clock.now += 2 * module.AHEAD
+        pulse.beat()
+    assert not desk.claim_in_doubt
+    assert Task.objects.get(pk=stray.pk).status == "pending"
+
+
 def test_a_renewal_that_failed_is_tried_at_the_next_beat(clock, session, pulse, settings, monkeypatch):
     clock.now += settings.TASKHUB_HEARTBEAT_S
     with monkeypatch.context() as patch:

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.signals import connection_created
 
 from tasks.database import database_now, uuid7
 from tasks.engine import halt, lifeline, session
@@ -38,6 +39,14 @@ def clock(monkeypatch):
 @pytest.fixture
 def ours(clock):
     return Session(uuid7(), Worker.Roles.PLAIN)
+
+
+@pytest.fixture
+def signed():
+    """Sign this process's connections as a worker's, until the test's end."""
+    yield sign_connections
+    connection_created.disconnect(dispatch_uid="tasks.engine.session")
+    vars(session._backends).clear()
 
 
 def row(session: Session) -> Worker:
@@ -211,13 +220,29 @@ def test_the_connections_of_a_silent_worker_are_ended_and_no_others(on_postgres)
 
 
 @pytest.mark.postgres
-def test_a_process_signs_the_connections_that_it_opens(on_postgres):
+def test_a_process_signs_the_connections_that_it_opens(on_postgres, signed):
     id = uuid7()
     connection.close()
-    sign_connections(id)
+    signed(id)
     with connection.cursor() as cursor:
         cursor.execute("SHOW application_name")
         assert cursor.fetchone() == (f"taskhub {id}",)
+
+
+@pytest.mark.postgres
+def test_a_new_connection_ends_the_broken_one_before_it(on_postgres, signed):
+    """Its transaction would keep tasks locked for as long as the server takes to notice."""
+    task = make_task()
+    connection.close()
+    signed(uuid7())
+    transaction.set_autocommit(False)
+    Task.objects.select_for_update().get()
+    broken, connection.connection = connection.connection, None
+    connection.connect()
+    with transaction.atomic():
+        assert Task.objects.select_for_update().get().pk == task.pk
+    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+        broken.execute("SELECT 1")
 
 
 def test_sqlite_has_no_connections_to_sign_or_to_end():
