@@ -65,6 +65,7 @@ export class TaskStream {
   #misses = 0; // tries in a row without a hello
   #retryTimer = null;
   #watchTimer = null;
+  #unanswered = 0; // subscriptions that were asked for on this socket, and are neither granted nor refused
   #resyncs = 0;
   #closed = null;
   #state = "connecting";
@@ -164,6 +165,7 @@ export class TaskStream {
     const socket = this.#socket;
     this.#socket = null;
     this.#greetedAt = null;
+    this.#unanswered = 0;
     this.#generation += 1;
     this.#env.clearTimeout(this.#watchTimer);
     if (!socket) return;
@@ -253,6 +255,7 @@ export class TaskStream {
     this.#watch(this.#silenceMs);
     this.#misses = 0;
     this.#poller.stop();
+    this.#unanswered = this.#address.subscription ? 1 : 0;
     for (const kept of this.#subscriptions.values()) this.#restore(kept, resumeAt);
     this.#emit(frame);
     this.#report();
@@ -264,6 +267,8 @@ export class TaskStream {
   }
 
   #take(frame) {
+    if (this.#closed) return; // by a listener, in the middle of a batch
+    if (isAnswer(frame)) this.#unanswered -= 1;
     if (this.#isDuplicate(frame)) return this.#advance(frame);
     const results = this.#emit(frame);
     this.#advance(frame);
@@ -276,16 +281,23 @@ export class TaskStream {
     return task_id !== undefined && version !== undefined && !this.#seen.add(`${task_id} ${version}`);
   }
 
-  /** Only events and heartbeats say how far we are. From then on the start that a subscription asked for is behind us. */
+  /**
+   * Only events and heartbeats say how far we are, and only when every subscription has been granted: before that they
+   * say nothing of what the next one has missed. From then on the start that a subscription asked for is behind us.
+   */
   #advance({ type, event_id, cursor }) {
-    if (!cursor || (event_id === undefined && type !== "heartbeat")) return;
+    if (!cursor || this.#unanswered > 0 || (event_id === undefined && type !== "heartbeat")) return;
     this.#cursor = cursor;
     for (const kept of this.#subscriptions.values()) delete kept.since;
   }
 
-  /** What we asked for is gone. Our cursor leads nowhere any more; the server said where its replay starts. */
+  /**
+   * What we asked for is gone. Our cursor leads nowhere any more; the server said where its replay starts. If a backup
+   * was restored, what has the same name there is another event.
+   */
   #startOver({ cursor, results, ...subscribed }) {
     this.#cursor = cursor;
+    this.#seen = new Recent(REMEMBERED);
     this.#resync(this.#emit({ ...subscribed, type: "resync", reason: "not_recovered" }));
   }
 
@@ -386,6 +398,7 @@ export class TaskStream {
 
   #sendSubscribe({ implicit, dropped, ...subscription }, since) {
     const batch = this.#options.batch ? { batch: true } : {};
+    this.#unanswered += 1;
     this.#send({ type: "subscribe", ...subscription, ...batch, since: since ?? undefined });
   }
 
@@ -518,6 +531,11 @@ class Address {
   }
 }
 
+/** Whether the frame says what became of a subscription. The other refusal is of a second `authenticate`. */
+function isAnswer({ type, code }) {
+  return type === "subscribed" || (type === "error" && code !== "already_authenticated");
+}
+
 /** The one key that a subscription is known by. */
 function keyOf(subscription) {
   const name = ["task_id", "pipeline_id", "queue"].find((key) => subscription[key] !== undefined);
@@ -529,13 +547,14 @@ function nameOf(key) {
   return Object.entries(key).flat().join(" ");
 }
 
-/** Whether a polled event is one that the subscription would have brought. */
+/** Whether a polled event is one that the subscription would have brought; what it does not say holds it not back. */
 function matches({ task_id, pipeline_id, queue, events, statuses }, event) {
-  const within = (wanted, value) => wanted === undefined || wanted === "*" || wanted === value;
-  if (pipeline_id !== undefined && event.pipeline_id === undefined) return false;
+  const within = (wanted, value) => [undefined, "*", value].includes(wanted);
+  if ((pipeline_id === undefined) !== (event.pipeline_id === undefined)) return false;
   if (!within(task_id, event.task_id) || !within(pipeline_id, event.pipeline_id)) return false;
   if (event.queue !== undefined && !within(queue, event.queue)) return false;
-  return (!events || events.includes(event.type)) && (!statuses || statuses.includes(event.status));
+  const status = event.status?.toLowerCase(); // a pipeline's last event shouts
+  return (!events || events.includes(event.type)) && (!statuses || !status || statuses.includes(status));
 }
 
 function globals() {

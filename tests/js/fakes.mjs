@@ -68,6 +68,13 @@ export class FakeSocket {
     this.say({ type: "hello", protocol: 1, cursor, heartbeat_s: 25 });
   }
 
+  /** Grants each subscription that was asked for, in order. */
+  grant() {
+    for (const { type, batch, since, events, statuses, ...key } of this.sent) {
+      if (type === "subscribe") this.say({ ...key, type: "subscribed", cursor: since ?? "here", recovered: true });
+    }
+  }
+
   drop(code, reason = "") {
     this.onclose({ code, reason });
   }

@@ -104,6 +104,7 @@ test("a reconnect asks for what came after the last event, in the address and fo
   world.stream.subscribe({ queue: "*", statuses: ["failed"] });
   world.socket.hello("c0");
   assert.deepEqual(world.socket.sent, [{ type: "subscribe", queue: "*", statuses: ["failed"] }]);
+  world.socket.grant();
   world.socket.say(updated(1));
   world.socket.drop(1006);
   await world.clock.advance(1000);
@@ -127,9 +128,51 @@ test("a batch is taken apart, and its last event sets the cursor", async () => {
   world.stream.subscribe({ queue: "mail" });
   world.socket.hello();
   assert.deepEqual(world.socket.sent, [{ type: "subscribe", queue: "mail", batch: true }]);
+  world.socket.grant();
   world.socket.say({ type: "batch", events: [updated(1), updated(2)] });
   assert.deepEqual(ids(world), ["e1", "e2"]);
   assert.equal(world.stream.cursor, "c2");
+});
+
+test("what comes before the last subscription is granted does not move the cursor: that one has missed more", async () => {
+  const world = await open("/api/v1/stream", { since: "c0" });
+  world.stream.subscribe({ queue: "a" });
+  world.stream.subscribe({ queue: "b" });
+  world.socket.hello();
+  world.socket.say({ type: "subscribed", queue: "a", cursor: "c0", recovered: true });
+  world.socket.say(updated(7, { queue: "a" }));
+  assert.equal(world.stream.cursor, "c0");
+  world.socket.drop(1006);
+  await world.clock.advance(1000);
+  world.socket.hello();
+  assert.deepEqual(world.socket.sent.map(({ since }) => since), ["c0", "c0"]);
+  world.socket.grant();
+  world.socket.say(updated(7, { queue: "a" }));
+  world.socket.say(updated(8));
+  assert.deepEqual(ids(world), ["e7", "e8"]);
+  assert.equal(world.stream.cursor, "c8");
+});
+
+test("a subscription that is refused holds nothing up", async () => {
+  const world = await open();
+  world.stream.subscribe({ task_id: "nobody's" });
+  world.stream.subscribe({ queue: "a" });
+  world.socket.hello();
+  world.socket.say({ type: "error", code: "not_found", detail: "There is no such task." });
+  world.socket.say({ type: "subscribed", queue: "a", cursor: "c0", recovered: true });
+  world.socket.say(updated(1));
+  assert.equal(world.stream.cursor, "c1");
+});
+
+test("the address's own subscription is waited for too", async () => {
+  const world = await open("/api/v1/tasks/t1/stream", { since: "c0", token: "th_secret" });
+  world.socket.hello();
+  world.socket.say({ type: "error", code: "already_authenticated", detail: "By its cookie." });
+  world.socket.say({ type: "heartbeat", cursor: "c5" });
+  assert.equal(world.stream.cursor, "c0");
+  world.socket.say({ type: "subscribed", task_id: "t1", cursor: "c0", recovered: true });
+  world.socket.say({ type: "heartbeat", cursor: "c5" });
+  assert.equal(world.stream.cursor, "c5");
 });
 
 test("the cursor survives a reload in storage", async () => {
@@ -163,6 +206,7 @@ test("a subscription's own start is asked for again until its replay has begun",
   await world.clock.advance(1000);
   world.socket.hello();
   assert.equal(world.socket.sent[0].since, "c2");
+  world.socket.grant();
   world.socket.say(updated(3));
   world.socket.drop(1006);
   await world.clock.advance(2000);
@@ -356,6 +400,20 @@ test("recovered: false is a resync too, and the lost cursor is given up", async 
   assert.deepEqual({ type, reason, queue }, { type: "resync", reason: "not_recovered", queue: "*" });
 });
 
+test("in a log that was restored from a backup the same name is another event", async () => {
+  const world = await open("/api/v1/stream", { since: "c0" });
+  world.stream.subscribe({ queue: "*" });
+  world.socket.hello();
+  world.socket.grant();
+  world.socket.say(updated(1));
+  world.socket.drop(1012);
+  await world.clock.advance(1000);
+  world.socket.hello();
+  world.socket.say({ type: "subscribed", queue: "*", cursor: "n0", recovered: false });
+  world.socket.say({ ...updated(1), cursor: "n1" });
+  assert.deepEqual(ids(world), ["e1", "e1"]);
+});
+
 test("recovered: true needs no resync", async () => {
   const world = await open("/api/v1/stream", { since: "c1" });
   world.socket.hello("c9");
@@ -379,6 +437,45 @@ test("a listener that throws costs the others nothing", async () => {
   assert.deepEqual(heard, ["e1"]);
   assert.equal(world.errors.length, 2);
   assert.equal(world.stream.cursor, "c2");
+});
+
+test("a listener that closes the stream hears no more, not even of the same batch", async () => {
+  const world = await open();
+  world.stream.on("task_updated", () => world.stream.close());
+  world.socket.hello();
+  world.socket.say({ type: "batch", events: [updated(1), updated(2)] });
+  assert.deepEqual(ids(world), ["e1"]);
+  assert.equal(world.clock.timers.size, 0);
+});
+
+// -- A long life
+
+test("a day of drops, wakes and events leaves nothing behind", async () => {
+  const world = await open();
+  const listeners = { added: 0, removed: 0 };
+  for (const target of [world.window, world.document]) {
+    const { addEventListener, removeEventListener } = EventTarget.prototype;
+    target.addEventListener = (...given) => (listeners.added++, addEventListener.apply(target, given));
+    target.removeEventListener = (...given) => (listeners.removed++, removeEventListener.apply(target, given));
+  }
+  world.stream.subscribe({ queue: "*" });
+  for (let minute = 0; minute < 24 * 60; minute++) {
+    world.socket.hello();
+    world.socket.grant();
+    world.socket.say(updated(minute));
+    world.window.dispatchEvent(new Event("online"));
+    world.document.dispatchEvent(new Event("visibilitychange"));
+    world.socket.say({ type: "heartbeat", cursor: `c${minute}` });
+    await world.clock.advance(20_000);
+    world.socket.drop(1006);
+    await nextSocket(world);
+  }
+  assert.equal(listeners.added, 0);
+  assert.ok(world.clock.timers.size <= 3, `${world.clock.timers.size} timers`);
+  assert.ok(world.sockets.slice(0, -1).every(({ onmessage, onclose }) => onmessage === null && onclose === null));
+  world.stream.close();
+  await world.clock.advance(20_000);
+  assert.equal(world.clock.timers.size, 0);
 });
 
 // -- Polling
@@ -433,6 +530,7 @@ test("an answer that arrives after the socket took over is ignored", async () =>
   await block(world);
   await nextSocket(world);
   world.socket.hello();
+  world.socket.grant();
   world.socket.say(updated(5));
   answer({ results: [updated(1)], cursor: "c1", recovered: true });
   await settle();
@@ -453,6 +551,22 @@ test("only what is subscribed to comes through, and a single task is asked for b
   single.http.always = page([], "c1");
   await block(single);
   assert.equal(single.http.requests[0].url.searchParams.get("task_id"), "t1");
+});
+
+test("a pipeline's events are for those who subscribed to pipelines, and a step's has no status to be filtered by", async () => {
+  const step = { type: "StepStartEvent", event_id: "p1", cursor: "c1", pipeline_id: "p", task_id: "t1", version: 1 };
+  const end = { type: "PipelineCompleteEvent", event_id: "p2", cursor: "c2", pipeline_id: "p", version: 2, status: "COMPLETED" };
+  const queues = await open();
+  queues.stream.subscribe({ queue: "*" });
+  queues.http.always = page([step, updated(3), end], "c3");
+  await block(queues);
+  assert.deepEqual(ids(queues), ["e3"]);
+
+  const pipelines = await open();
+  pipelines.stream.subscribe({ pipeline_id: "p", statuses: ["completed"] });
+  pipelines.http.always = page([step, updated(3), end], "c3");
+  await block(pipelines);
+  assert.deepEqual(ids(pipelines), ["p1", "p2"]);
 });
 
 test("a full page is followed by the next one at once", async () => {
