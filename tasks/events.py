@@ -16,7 +16,7 @@ from django.db import transaction
 from tasks import failpoints
 from tasks.database import insert
 from tasks.models import OwnerCount, QueueCount, Task, TaskEvent
-from tasks.signals import task_changed
+from tasks.signals import log_written, task_changed
 from tasks.states import BACKLOG
 
 Totals = Counter[Any]
@@ -77,8 +77,9 @@ def _store(queues: Totals, owners: Totals) -> None:
     insert([OwnerCount(owner_id=owner_id, n=n) for owner_id, n in sorted(owners.items()) if n])
 
 
-def _announce(rows: Iterable[TaskEvent]) -> None:
+def _announce(rows: Sequence[TaskEvent]) -> None:
     failpoints.reach("publish.begin")
     for row in rows:
         task_changed.send_robust(TaskEvent, event=row)
+    log_written.send_robust(TaskEvent, events=rows)
     failpoints.reach("publish.end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import receiver
@@ -9,16 +10,16 @@ from django.dispatch import receiver
 from tasks import hints
 from tasks.models import TaskEvent
 from tasks.pipelines.advance import follow
-from tasks.signals import task_changed
+from tasks.signals import log_written
 
 
-@receiver(task_changed, dispatch_uid="tasks.hint")
+@receiver(log_written, dispatch_uid="tasks.hint")
 def hint(**_: Any) -> None:
     """Wake the idle workers and the feeds: there may be work, and there is news."""
     hints.send()
 
 
-@receiver(task_changed, dispatch_uid="tasks.pipelines")
-def advance_pipeline(event: TaskEvent, **_: Any) -> None:
+@receiver(log_written, dispatch_uid="tasks.pipelines")
+def advance_pipelines(events: Sequence[TaskEvent], **_: Any) -> None:
     """What depends on a step goes on at once; what this process cannot do any more, a sweep does."""
-    follow(event)
+    follow(events)

@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {  # module: the tests that would fail with it
     "demo/urls.py": "demo/test_receiver.py",
     "taskhub/asgi.py": "journeys/test_main_job.py",
     "tasks/models/pipelines.py": "tasks/pipelines/test_advance.py",
+    "tasks/pipelines/round.py": "tasks/pipelines/test_advance.py",
     "realtime/groups.py": "realtime/test_receivers.py",
     "realtime/transports.py": "realtime/test_servers.py",
     "tasks/signals.py": "tasks/test_events.py",

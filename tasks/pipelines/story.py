@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from tasks import events
 from tasks.changes import RESULT_LIMIT
 from tasks.models import Pipeline, Step, TaskEvent
 
@@ -15,11 +14,11 @@ T = TaskEvent.Types
 
 
 class Story:
-    """What is being told of one pipeline, whose row is locked. `write` puts it into the log."""
+    """What is being told of one pipeline, whose row is locked: `rows` are for the log."""
 
     def __init__(self, pipeline: Pipeline, now: dt.datetime, actor: str) -> None:
         self._pipeline, self._now, self._actor = pipeline, now, actor
-        self._rows: list[TaskEvent] = []
+        self.rows: list[TaskEvent] = []
 
     def pipeline_started(self) -> None:
         pipeline = self._pipeline
@@ -49,9 +48,6 @@ class Story:
     def pipeline_failed(self) -> None:
         self._tell(T.PIPELINE_FAILED, error=self._pipeline.error)
 
-    def write(self) -> None:
-        events.append(self._rows)
-
     def _tell(self, type: str, message: str = "", **data: Any) -> None:
         pipeline = self._pipeline
         pipeline.version += 1
@@ -68,7 +64,7 @@ class Story:
             owner_id=pipeline.owner_id,
             timestamp=self._now,
         )
-        self._rows.append(event)
+        self.rows.append(event)
 
 
 def _carried(name: str, value: Any) -> dict[str, Any]:

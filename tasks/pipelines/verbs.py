@@ -11,7 +11,8 @@ from tasks.database import transactional
 from tasks.exceptions import Conflict
 from tasks.models import Pipeline, Step, Task
 from tasks.models.pipelines import LIVE, Statuses
-from tasks.pipelines.advance import Round
+from tasks.pipelines.advance import advance, finish, locked
+from tasks.pipelines.round import Round
 from tasks.states import Actions, States
 
 Verb = Callable[[uuid.UUID, str], Task]
@@ -90,8 +91,10 @@ def _has_failed(steps: Sequence[Step]) -> bool:
 
 def _opened(pipeline_id: uuid.UUID, actor: str, action: Actions) -> Round:
     """The pipeline as it is now: what has happened by itself is told before."""
-    Round.of(pipeline_id).finish()
-    round = Round.of(pipeline_id, actor)
+    advance(pipeline_id)
+    round = next(iter(locked([pipeline_id], actor)), None)
+    if round is None:
+        raise Pipeline.DoesNotExist
     if round.pipeline.status not in ALLOWED[action]:
         states = " or ".join(ALLOWED[action])
         raise Conflict(f"Cannot {action} a pipeline that is {round.pipeline.status}; it must be {states}.")
@@ -105,5 +108,5 @@ def _done(round: Round, verb: Verb, message: str) -> Pipeline:
         if step.task and step.status != States.COMPLETED:
             with suppress(Conflict):
                 step.task = verb(step.task.pk, round.actor)
-    round.finish()
+    finish([round])
     return round.pipeline

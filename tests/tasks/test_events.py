@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from tasks import events
 from tasks.database import database_now
 from tasks.models import QueueCount, Task, TaskEvent
-from tasks.signals import task_changed
+from tasks.signals import log_written, task_changed
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +80,20 @@ def test_rows_are_announced_in_their_order_after_the_commit(heard, django_captur
         assert heard == []
     assert heard == rows
     assert [event.version for event in heard] == [2, 3]
+
+
+def test_what_was_written_together_is_told_together_too(django_capture_on_commit_callbacks):
+    heard = []
+    log_written.connect(lambda events, **_: heard.append(events), weak=False, dispatch_uid="test")
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            task = make_task()
+            rows = [row(task, "pending", "paused", 2), row(task, "paused", "pending", 3)]
+            events.append(rows)
+    finally:
+        log_written.disconnect(dispatch_uid="test")
+    assert [len(rows) for rows in heard] == [1, 2]
+    assert heard[1] == rows
 
 
 def test_a_receiver_that_fails_harms_nobody(heard, django_capture_on_commit_callbacks):

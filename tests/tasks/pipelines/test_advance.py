@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from tasks import lifecycle
 from tasks.changes import RESULT_LIMIT
 from tasks.models import Pipeline, Task, TaskEvent
-from tasks.pipelines import advance
-from tasks.pipelines.story import Story
+from tasks.pipelines import advance, round
 from tasks.pipelines.template import REFUSED
 from tasks.states import Actions
 from tests.factories import claim, end
@@ -69,7 +69,7 @@ def test_nothing_happens_twice():
     pipeline = make_pipeline()
     run(pipeline, "extract")
     before = told(pipeline, progress=True), Task.objects.count(), now(pipeline).updated_at
-    assert advance.advance(pipeline.pk) is False
+    assert advance.advance(pipeline.pk) == 0
     assert (told(pipeline, progress=True), Task.objects.count(), now(pipeline).updated_at) == before
 
 
@@ -107,7 +107,7 @@ def test_large_values_are_left_out_of_events():
 
 
 def test_the_results_of_many_last_steps_may_be_too_large_to_keep(monkeypatch):
-    monkeypatch.setattr(advance, "RESULT_LIMIT", 30)
+    monkeypatch.setattr(round, "RESULT_LIMIT", 30)
     pipeline = make_pipeline(step("a"), step("b"))
     run(pipeline, "a", "b")
     assert (now(pipeline).status, now(pipeline).result) == ("completed", None)
@@ -229,12 +229,11 @@ def test_what_is_no_news_costs_one_look(django_assert_num_queries):
     advance.advance(pipeline.pk)
     claimed = TaskEvent.objects.get(task_id=task.pk, version=2)
     with django_assert_num_queries(1):
-        advance.follow(claimed)
+        advance.follow([claimed])
     lifecycle.report([lifecycle.Progress(task.pk, task.lease, 50.0, "half")], "test")
     progress, started = TaskEvent.objects.get(task_id=task.pk, version=3), told(pipeline)[0]
     with django_assert_num_queries(0):
-        advance.follow(progress)
-        advance.follow(started)
+        advance.follow([progress, started])
 
 
 def test_a_sweep_finds_what_was_left():
@@ -270,10 +269,10 @@ def test_one_that_cannot_be_advanced_does_not_stop_the_others(monkeypatch, caplo
         claim(task_of(pipeline, "extract"))
     true = advance.advance
 
-    def breaking(pipeline_id):
-        if pipeline_id == away.pk:
+    def breaking(*ids):
+        if away.pk in ids:
             raise DatabaseError("away")
-        return true(pipeline_id) if pipeline_id == well.pk else 1 // 0
+        return 1 // 0 if broken.pk in ids else true(*ids)
 
     monkeypatch.setattr(advance, "advance", breaking)
     assert advance.sweep() == 1
@@ -284,7 +283,7 @@ def test_one_that_cannot_be_advanced_does_not_stop_the_others(monkeypatch, caplo
 def test_all_or_nothing(monkeypatch):
     pipeline = make_pipeline()
     end(claim(task_of(pipeline, "extract")), A.COMPLETE)
-    monkeypatch.setattr(Story, "write", lambda _: 1 // 0)  # the last of all
+    monkeypatch.setattr(advance.events, "append", lambda _: 1 // 0)  # the last of all
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         advance.advance(pipeline.pk)
     assert (statuses(pipeline), told(pipeline)) == ({"extract": "pending", "load": "waiting"}, [])
@@ -304,3 +303,18 @@ def test_an_advance_reads_no_payload_that_it_does_not_need(django_assert_max_num
     end(claim(task_of(pipeline, "s7")), A.COMPLETE)
     with django_assert_max_num_queries(10):
         advance.advance(pipeline.pk)
+
+
+def test_many_are_advanced_by_as_many_statements_as_one(django_assert_max_num_queries):
+    pipelines = [
+        make_pipeline(step("a"), step("b", "a", payload={"value": {"$input": True}}), input="x") for _ in range(20)
+    ]
+    for pipeline in pipelines:
+        end(claim(task_of(pipeline, "a")), A.COMPLETE)
+    with CaptureQueriesContext(connection) as one:
+        advance.advance(pipelines[0].pk)
+    with django_assert_max_num_queries(len(one)):
+        assert advance.advance(*(pipeline.pk for pipeline in pipelines)) == 19
+    assert {status for pipeline in pipelines for status in statuses(pipeline).items()} == {
+        ("a", "completed"), ("b", "pending"),
+    }  # fmt: skip
