@@ -20,7 +20,7 @@ from django.contrib import auth
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from tasks.database import database_now, transactional
+from tasks.database import database_now, look_up, transactional
 from tasks.models import Marker, StreamTicket, Token
 from tasks.models.pipelines import PipelineQuerySet
 from tasks.models.tasks import TaskQuerySet
@@ -166,12 +166,13 @@ def digest(raw: str) -> str:
 
 def _good_token(**which: Any) -> Token | None:
     """Judged here instead of in SQL: every request does it, and Django takes its time over a long query."""
-    try:
-        token = Token.objects.select_related("user").get(**which)
-    except Token.DoesNotExist:
+    token = look_up(Token, **which)
+    user = look_up(auth.get_user_model(), pk=token.user_id) if token else None
+    if token is None or user is None:
         return None
+    token.user = user
     ended = token.revoked_at or (token.expires_at and token.expires_at <= dt.datetime.now(dt.UTC))
-    return None if ended or not token.user.is_active else token
+    return None if ended or not user.is_active else token
 
 
 def _mark_used(token: Token) -> None:

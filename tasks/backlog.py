@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Sum
 
 from tasks.exceptions import BacklogFull
-from tasks.models import OwnerCount
 
 SLACK = 10_000  # tasks: so far below the limit nobody has to wait for others to be counted
 LOCKS = 0x7461736B  # this kind of advisory lock among all of the database
@@ -18,7 +16,9 @@ LOCKS = 0x7461736B  # this kind of advisory lock among all of the database
 
 def waiting(owner_id: int) -> int:
     """How many tasks of that owner wait."""
-    return OwnerCount.objects.filter(owner_id=owner_id).aggregate(n=Sum("n"))["n"] or 0
+    with connection.cursor() as cursor:  # each submission asks: the ORM would take twenty times as long
+        cursor.execute("SELECT sum(n) FROM tasks_ownercount WHERE owner_id = %s", [owner_id])
+        return int(cursor.fetchone()[0] or 0)
 
 
 def demand_room(owner_id: int | None, number: int) -> None:

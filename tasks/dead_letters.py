@@ -43,9 +43,14 @@ def group(tasks: TaskQuerySet, fingerprint: str) -> ErrorGroup | None:
     return found[0] if found else None
 
 
+def dead(tasks: TaskQuerySet) -> TaskQuerySet:
+    """Those that are dead, said as the index says it."""
+    return tasks.dead_lettered().filter(finished_at__isnull=False)
+
+
 def _summaries(tasks: TaskQuerySet) -> Any:
     return (
-        tasks.dead_lettered()
+        dead(tasks)
         .order_by()
         .values("fingerprint")
         .annotate(count=Count("fingerprint"), first=Min("finished_at"), last=Max("finished_at"))
@@ -72,14 +77,14 @@ def _trends(tasks: TaskQuerySet, fingerprints: Iterable[str]) -> dict[str, list[
         f"day{n}": Count("fingerprint", filter=Q(finished_at__gte=start, finished_at__lt=end))
         for n, (start, end) in enumerate(pairwise(edges))
     }
-    recent = tasks.dead_lettered().filter(fingerprint__in=fingerprints, finished_at__gte=edges[0])
+    recent = dead(tasks).filter(fingerprint__in=fingerprints, finished_at__gte=edges[0])
     rows = recent.order_by().values("fingerprint").annotate(**days)
     return {row["fingerprint"]: [row[day] for day in days] for row in rows}  # type: ignore[literal-required]
 
 
 def _samples(tasks: TaskQuerySet, summaries: list[dict[str, Any]]) -> dict[str, Task]:
     """The newest of each group; a batch that died at one moment has several, and any of them will do."""
-    died = tasks.dead_lettered().filter(
+    died = dead(tasks).filter(
         fingerprint__in=[summary["fingerprint"] for summary in summaries],
         finished_at__in=[summary["last"] for summary in summaries],
     )

@@ -20,6 +20,7 @@ from tasks.signals import log_written, task_changed
 from tasks.states import BACKLOG
 
 Totals = Counter[Any]
+Counts = tuple[list[QueueCount], list[OwnerCount]]
 
 
 def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEvent:
@@ -41,8 +42,7 @@ def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEven
 
 def append(rows: Sequence[TaskEvent]) -> None:
     """Add `rows` and the change in the counts that they amount to; announce them once the transaction has committed."""
-    insert(rows)
-    _count(rows)
+    insert(rows, *_counted(rows))
     transaction.on_commit(partial(_announce, rows))
 
 
@@ -51,15 +51,15 @@ def forget(tasks: Iterable[Task]) -> None:
     queues, owners = Totals(), Totals()
     for task in tasks:
         _move(queues, owners, task, task.status, None)
-    _store(queues, owners)
+    insert(*_rows(queues, owners))
 
 
-def _count(rows: Iterable[TaskEvent]) -> None:
+def _counted(rows: Iterable[TaskEvent]) -> Counts:
     queues, owners = Totals(), Totals()
     for row in rows:
         if row.task_id and row.status != row.previous_status:
             _move(queues, owners, row, row.previous_status, row.status)
-    _store(queues, owners)
+    return _rows(queues, owners)
 
 
 def _move(queues: Totals, owners: Totals, of: Task | TaskEvent, before: str | None, after: str | None) -> None:
@@ -72,9 +72,11 @@ def _move(queues: Totals, owners: Totals, of: Task | TaskEvent, before: str | No
         owners[of.owner_id] += (after in BACKLOG) - (before in BACKLOG)
 
 
-def _store(queues: Totals, owners: Totals) -> None:
-    insert([QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(queues.items()) if n])
-    insert([OwnerCount(owner_id=owner_id, n=n) for owner_id, n in sorted(owners.items()) if n])
+def _rows(queues: Totals, owners: Totals) -> Counts:
+    return (
+        [QueueCount(queue=queue, status=status, n=n) for (queue, status), n in sorted(queues.items()) if n],
+        [OwnerCount(owner_id=owner_id, n=n) for owner_id, n in sorted(owners.items()) if n],
+    )
 
 
 def _announce(rows: Sequence[TaskEvent]) -> None:

@@ -52,7 +52,7 @@ def _matching(tasks: QuerySet[Task], query: TaskQuery) -> Iterator[Task]:
 
 def _candidates(query: TaskQuery) -> Iterator[Q]:
     if query.tag is not None:
-        yield Q(tags_text__contains=_in_json(query.tag))
+        yield Q(tags_text__contains=f'"{_in_json(query.tag)}"')
     if query.q is not None:
         in_json = [Q(**{f"{column}_text__icontains": _in_json(query.q)}) for column in ("tags", "error", "payload")]
         yield Q(name__icontains=query.q) | in_json[0] | in_json[1] | in_json[2]

@@ -55,7 +55,9 @@ class Task(models.Model):
     priority = models.SmallIntegerField(default=0)
     payload = models.JSONField(default=dict)
     tags = models.JSONField(default=list)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="tasks")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="tasks", db_index=False
+    )
     pipeline = models.ForeignKey("tasks.Pipeline", models.PROTECT, null=True, related_name="tasks", db_index=False)
     step = models.CharField(max_length=100, null=True)  # its name within the pipeline
 
@@ -81,7 +83,7 @@ class Task(models.Model):
     timeout = models.FloatField(default=300)
     timeout_is_own = models.BooleanField(default=True)  # the submission said it; a default is longer once deferred
 
-    worker = models.ForeignKey(Worker, models.PROTECT, null=True, related_name="tasks")
+    worker = models.ForeignKey(Worker, models.PROTECT, null=True, related_name="tasks", db_index=False)
     lease = models.UUIDField(null=True)  # the fence: every write of an attempt names it
     deferred_until = models.DateTimeField(null=True)  # a receiver finishes it later; no worker holds it
 
@@ -114,17 +116,23 @@ class Task(models.Model):
             models.Index(F("priority").desc(), "run_at", "id", name="task_ready", condition=Q(ready=True)),
             models.Index("queue", "run_at", name="task_oldest", condition=Q(ready=True)),
             models.Index("run_at", name="task_not_ready", condition=Q(ready=False, status__in=sorted(WAITING))),
-            models.Index("worker", name="task_held", condition=Q(status=States.PROCESSING)),
+            models.Index("worker", name="task_held", condition=Q(worker__isnull=False)),
             models.Index("deferred_until", name="task_deferred", condition=Q(deferred_until__isnull=False)),
             models.Index("status", F("id").desc(), name="task_status"),
             models.Index("queue", "status", F("id").desc(), name="task_queue"),
             models.Index("name", F("id").desc(), name="task_name"),
             models.Index("owner", F("id").desc(), name="task_owner"),
+            models.Index("owner", "status", F("id").desc(), name="task_owner_status"),
             models.Index("fingerprint", F("id").desc(), name="task_fingerprint", condition=~Q(fingerprint="")),
             models.Index("finished_at", name="task_finished", condition=Q(finished_at__isnull=False)),
-            # With the status, which the condition fixes: SQLite answers from an index only what is written in it.
+            # With the status, which the condition fixes: SQLite answers from an index only what is written in it. And
+            # with a condition that a list does not have: else SQLite would take it there, and sort all dead letters.
             models.Index(
-                "status", "fingerprint", "finished_at", name="task_dead", condition=Q(status=States.DEAD_LETTERED)
+                "status",
+                "fingerprint",
+                "finished_at",
+                name="task_dead",
+                condition=Q(status=States.DEAD_LETTERED, finished_at__isnull=False),
             ),
         ]
         constraints = [
