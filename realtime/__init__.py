@@ -9,4 +9,5 @@ It uses `tasks`; `tasks` never uses it. Read it in this order; a file imports on
     feed · replays · connection                                  from the log to one socket
     counts · loglines · vigil · wakeups · switchboard            what works for all sockets of a process
     consumers · routing · receivers · shutdown · checks          the doors
+    asyncapi · management                                        what is said of them
 """

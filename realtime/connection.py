@@ -113,7 +113,7 @@ class Connection:
         self._wake.set()
 
     def refuse(self, code: str, detail: str) -> None:
-        self.tell(encode(messages.Error, code=code, detail=detail))
+        self.tell(encode(messages.ErrorFrame, code=code, detail=detail))
 
     def resync(self, reason: str) -> None:
         """Give up what was not sent, and say so. Twice in a short time is the end."""

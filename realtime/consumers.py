@@ -213,7 +213,7 @@ class Socket(AsyncConsumer):
 
 
 class Stream(Socket):
-    """`/stream`: nothing by itself."""
+    """`/stream`: no subscription."""
 
 
 class TasksStream(Socket):

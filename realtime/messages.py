@@ -13,8 +13,17 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tasks.models import TaskEvent
-from tasks.representation import Error as TaskError
-from tasks.representation import PipelineError, PipelineStatus, PipelineType, Status, event_json, moment
+from tasks.representation import (
+    Error,
+    PipelineError,
+    PipelineJSON,
+    PipelineStatus,
+    PipelineType,
+    Status,
+    TaskJSON,
+    event_json,
+    moment,
+)
 
 PROTOCOL = 1
 HEARTBEAT_S = 25
@@ -46,6 +55,8 @@ PipelineEventType = Literal[
 TaskEventType = Literal["task_created", "task_updated", "task_progress"]
 EventType = Literal[TaskEventType, PipelineEventType, "task_log", "queue_status"]
 LOGGED = frozenset(get_args(TaskEventType) + get_args(PipelineEventType))  # what the event log holds, and replays
+
+ErrorCode = Literal["invalid_json", "invalid_frame", "not_found", "too_many_subscriptions", "already_authenticated"]
 
 Secret = Annotated[str, Meta(min_length=1, max_length=1024)]
 Since = Annotated[str, Meta(max_length=20_000)]
@@ -114,7 +125,8 @@ class Authenticate(Request, tag="authenticate", kw_only=True):
             raise ValueError("Give either a token or a ticket")
 
 
-_requests = msgspec.json.Decoder(Subscribe | Unsubscribe | Ping | Authenticate)
+Requests = Subscribe | Unsubscribe | Ping | Authenticate
+_requests = msgspec.json.Decoder(Requests)
 
 
 class InvalidFrame(Exception):
@@ -173,8 +185,8 @@ class Unsubscribed(Frame, tag="unsubscribed", kw_only=True):
 class Snapshot(Frame, tag="snapshot", kw_only=True):
     """The whole task or pipeline, as REST gives it."""
 
-    task: dict[str, Any] | UnsetType = UNSET
-    pipeline: dict[str, Any] | UnsetType = UNSET
+    task: TaskJSON | UnsetType = UNSET
+    pipeline: PipelineJSON | UnsetType = UNSET
 
 
 class Event(Frame, kw_only=True):
@@ -205,7 +217,7 @@ class TaskUpdated(Event, tag="task_updated", kw_only=True):
     previous_status: Status | None
     attempt: int
     message: str
-    error: TaskError | None
+    error: Error | None
     result: Any = UNSET
     result_omitted: bool | UnsetType = UNSET
 
@@ -260,7 +272,7 @@ class StepError(PipelineEvent, tag="StepErrorEvent", kw_only=True):
 
     step_name: str
     step_index: int
-    error: TaskError
+    error: Error
 
 
 class PipelineComplete(PipelineEvent, tag="PipelineCompleteEvent", kw_only=True):
@@ -288,6 +300,20 @@ class PipelineProgress(PipelineEvent, tag="pipeline_progress", kw_only=True):
     message: str
 
 
+LoggedEvent = (
+    TaskCreated
+    | TaskUpdated
+    | TaskProgress
+    | PipelineStart
+    | StepStart
+    | StepComplete
+    | StepError
+    | PipelineComplete
+    | PipelineFailed
+    | PipelineProgress
+)
+
+
 class TaskLog(Frame, tag="task_log", kw_only=True):
     """A handler logged a line; only to subscriptions of this one task, and never replayed."""
 
@@ -311,7 +337,7 @@ class QueueStatus(Frame, tag="queue_status", kw_only=True):
 class Batch(msgspec.Struct, tag="batch", kw_only=True):
     """Several events in one frame, for a connection that asked for it."""
 
-    events: list[dict[str, Any]]
+    events: list[LoggedEvent]
 
 
 class Heartbeat(Frame, tag="heartbeat", kw_only=True):
@@ -321,15 +347,15 @@ class Heartbeat(Frame, tag="heartbeat", kw_only=True):
 
 
 class Resync(Frame, tag="resync", kw_only=True):
-    """What was missed is gone: fetch a snapshot. `reason` is `too_slow` or `log_replaced`."""
+    """What was missed is gone: fetch a snapshot."""
 
-    reason: str
+    reason: Literal["too_slow"]
 
 
-class Error(Frame, tag="error", kw_only=True):
+class ErrorFrame(Frame, tag="error", kw_only=True):
     """A request was refused. The connection stays open unless a close follows."""
 
-    code: str
+    code: ErrorCode
     detail: str
 
 

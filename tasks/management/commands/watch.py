@@ -227,8 +227,7 @@ def _what(event: TaskEvent) -> str:
     parts = [
         f"attempt {event.attempt}" if event.status == States.PROCESSING and event.task_id else "",
         event.data.get("step_name", ""),
-        event.message,
-        f"{error['type']}: {error['detail']}" if error else "",
+        f"{error['type']}: {error['detail']}" if error else event.message,
     ]
     return "  ".join(filter(None, parts))
 
