@@ -1,6 +1,6 @@
 """From a committed change to the channel layer: one group message, a hint, at most every ten milliseconds.
 
-`task_changed` comes in any thread of any process, where there is no event loop; `async_to_sync` would make a loop and a
+The signals come in any thread of any process, where there is no event loop; `async_to_sync` would make a loop and a
 new connection for each message. So with Redis we publish what channels-redis would, from a synchronous client.
 """
 
@@ -19,7 +19,7 @@ from django.dispatch import receiver
 from realtime import switchboard
 from realtime.groups import HINTS, hint
 from tasks.hints import Coalesced, redis_client
-from tasks.signals import task_changed
+from tasks.signals import task_changed, task_logged
 
 
 def publish() -> None:
@@ -37,7 +37,7 @@ def publish() -> None:
 announce = Coalesced(publish)
 
 
-@receiver(task_changed, dispatch_uid="realtime.announce")
+@receiver([task_changed, task_logged], dispatch_uid="realtime.announce")
 def on_change(**_: Any) -> None:
     announce()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.db import transaction
 from django.db.models import Max
 
 from tasks.database import transactional
 from tasks.models import Task, TaskLog
+from tasks.signals import task_logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,4 @@ def append(task: Task, lines: Sequence[LogLine]) -> None:
         )
         for seq, line in enumerate(lines, last + 1)
     )
+    transaction.on_commit(partial(task_logged.send_robust, TaskLog, task_id=task.pk))

@@ -10,10 +10,10 @@ from django.dispatch import receiver
 from tasks import hints
 from tasks.models import TaskEvent
 from tasks.pipelines.advance import follow
-from tasks.signals import log_written
+from tasks.signals import log_written, task_logged
 
 
-@receiver(log_written, dispatch_uid="tasks.hint")
+@receiver([log_written, task_logged], dispatch_uid="tasks.hint")
 def hint(**_: Any) -> None:
     """Wake the idle workers and the feeds: there may be work, and there is news."""
     hints.send()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest_asyncio
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 
-from realtime import routing, switchboard
+from realtime import database, routing, switchboard
 from realtime.database import in_database
 from realtime.switchboard import Switchboard
 from tasks.access import make_token
@@ -107,6 +108,14 @@ async def connect(board: Switchboard) -> AsyncIterator[Callable[..., Any]]:
     yield open
     for client in clients:
         await client.leave()
+
+
+@pytest.fixture
+def sockets_on_postgres(on_postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The sockets' threads are new ones: those that there are keep the connections of another database."""
+    with ThreadPoolExecutor(database.THREADS) as threads:
+        monkeypatch.setattr(database, "_threads", lambda: threads)
+        yield on_postgres
 
 
 async def make_user(name: str, **fields: Any) -> Any:

@@ -9,13 +9,14 @@ import pytest
 import pytest_asyncio
 from django.utils import timezone
 
-from realtime import loglines
+from realtime import feed, loglines
 from realtime.database import in_database
 from realtime.loglines import LogLines
 from realtime.messages import Key
 from realtime.subscriptions import Subscription
 from tasks import logs
 from tests.factories import make_task
+from tests.realtime.conftest import make_user, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,3 +71,16 @@ async def test_lines_come_in_order_to_their_followers(world):
     assert await followers[0].next() == (str(tasks[0].pk), 6)
     assert broad.frames.empty()
     assert filtered.frames.empty()
+
+
+@pytest.mark.postgres
+async def test_a_line_comes_without_waiting_for_the_next_look(sockets_on_postgres, connect, monkeypatch):
+    """Lines are no events, but a hint is sent for them too."""
+    monkeypatch.setattr(feed, "SAFETY_S", 60.0)
+    token = await token_of(await make_user("root", is_superuser=True))
+    task = await in_database(make_task, "processing")
+    client = await connect(f"/api/v1/tasks/{task.pk}/stream", token=token)
+    await client.until("snapshot")
+    for message in "abc":  # the first may be found by the hint that the task's start has sent
+        await in_database(say, task, message)
+        assert (await client.until("task_log"))["message"] == message

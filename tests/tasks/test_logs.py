@@ -6,11 +6,12 @@ import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from tasks import lifecycle, logs
 from tasks.logs import LogLine
 from tasks.models import Task, TaskLog
+from tasks.signals import task_logged
 from tests.factories import claim, make_task
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -74,3 +75,19 @@ def test_a_task_that_has_been_deleted_meanwhile_keeps_no_lines():
     Task.objects.filter(pk=task.pk).delete()
     logs.append(task, lines("a"))
     assert not TaskLog.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lines_are_announced_once_they_are_committed():
+    heard: list[object] = []
+    task = claim(make_task())
+    task_logged.connect(lambda task_id, **_: heard.append(task_id), weak=False, dispatch_uid="test")
+    try:
+        with transaction.atomic():
+            logs.append(task, lines("a"))
+            transaction.set_rollback(True)
+        assert heard == []
+        logs.append(task, lines("a"))
+        assert heard == [task.pk]
+    finally:
+        task_logged.disconnect(dispatch_uid="test")
