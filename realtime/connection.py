@@ -11,7 +11,7 @@ import functools
 import operator
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q
@@ -25,6 +25,7 @@ from realtime.outbox import Outbox
 from realtime.ring import Entry
 from realtime.snapshots import Shot
 from realtime.subscriptions import Index, Subscription
+from realtime.transports import Transport
 from tasks.access import Principal
 from tasks.cursor import Cursor
 
@@ -46,10 +47,7 @@ class Order:
 
 
 class Connection:
-    """`transmit` hands one frame to the server, and waits while the client reads slower than we write.
-
-    `end` closes the socket with a code; it is called once, and need not wait.
-    """
+    """`end` closes the socket with a code; it is called once, and need not wait."""
 
     def __init__(
         self,
@@ -57,19 +55,20 @@ class Connection:
         index: Index,
         principal: Principal,
         rights: Rights,
-        transmit: Callable[[str], Awaitable[None]],
+        transport: Transport,
         end: Callable[[int], None],
     ) -> None:
         self.principal, self.rights = principal, rights
         self.subscriptions: dict[Key, Subscription] = {}
         self.batch = False
         self._feed, self._index = feed, index
-        self._transmit, self._end = transmit, end
+        self._transport, self._end = transport, end
         self._now = asyncio.get_running_loop().time
         self._outbox = Outbox()
         self._orders: deque[Order | Key] = deque()
         self._counts: str | None = None  # a queue_status frame that is due: only the newest matters
         self._wake = asyncio.Event()
+        self._is_at_rest = False  # everything was sent, and nothing is due
         self._behind: Cursor | None = None  # up to there everything was sent, or is in the outbox; None: live
         self._slow_since: float | None = None
         self._resynced_at = float("-inf")
@@ -83,16 +82,19 @@ class Connection:
         """An event that it subscribed to."""
         if self._behind is not None:
             return
-        if self._outbox.is_full:
+        if self._is_at_rest:
+            if not self.batch and self._transport.push(entry.text):
+                return
+            self._rouse()
+        elif self._outbox.is_full:
             self._behind, self._slow_since = entry.before, self._now()
             return
         self._outbox.put(entry)
-        self._wake.set()
 
     def tell(self, frame: str) -> None:
         """Any other frame, in its turn."""
         self._outbox.put(frame)
-        self._wake.set()
+        self._rouse()
 
     def tell_if_fast(self, frame: str) -> None:
         """A frame that a client too slow for it goes without."""
@@ -102,15 +104,15 @@ class Connection:
     def count(self, frame: str) -> None:
         """The state of the queues, in place of one that has not been sent yet."""
         self._counts = frame
-        self._wake.set()
+        self._rouse()
 
     def subscribe(self, order: Order) -> None:
         self._orders.append(order)
-        self._wake.set()
+        self._rouse()
 
     def unsubscribe(self, key: Key) -> None:
         self._orders.append(key)
-        self._wake.set()
+        self._rouse()
 
     def refuse(self, code: str, detail: str) -> None:
         self.tell(encode(messages.ErrorFrame, code=code, detail=detail))
@@ -147,7 +149,7 @@ class Connection:
         elif self._slow_since is not None and now - self._slow_since > LAG_S:
             self.resync("too_slow")
         elif now >= self._beats_at:
-            self._wake.set()
+            self._rouse()
 
     def close(self, code: int) -> None:
         if not self._is_closed:
@@ -160,6 +162,10 @@ class Connection:
         for subscription in self.subscriptions.values():
             self._index.remove(self, subscription)
         self.subscriptions.clear()
+
+    def _rouse(self) -> None:
+        self._is_at_rest = False
+        self._wake.set()
 
     @property
     def wants_counts(self) -> bool:
@@ -188,10 +194,13 @@ class Connection:
                 await self._rest()
 
     async def _rest(self) -> None:
+        """Until something is due; the first of a batch after a pause need not wait for others."""
+        since = self._now()
         self._wake.clear()
+        self._is_at_rest = True
         await self._wake.wait()
         if self.batch:
-            await asyncio.sleep(BATCH_S)
+            await asyncio.sleep(since + BATCH_S - self._now())
 
     async def _send_next(self) -> None:
         item = self._outbox.take(BATCH_EVENTS if self.batch else 1)
@@ -206,8 +215,10 @@ class Connection:
             await self._send(messages.batch(entry.text for entry in entries[first : first + BATCH_EVENTS]))
 
     async def _send(self, frame: str) -> None:
+        if self._transport.push(frame):
+            return
         self._sending_since = self._now()
-        await self._transmit(frame)
+        await self._transport.text(frame)
         self._sending_since = None
 
     # -- subscribing -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from realtime.limits import Rate, is_too_large
 from realtime.messages import Authenticate, InvalidFrame, Key, Ping, Request, Subscribe, Unsubscribe
 from realtime.persistence import OUTAGES
 from realtime.subscriptions import Subscription
-from realtime.transports import Receive, Send, Transport
+from realtime.transports import Receive, Send, transport
 from tasks import cursor
 from tasks.access import Principal
 
@@ -79,7 +79,7 @@ class Socket(AsyncConsumer):
         """Accept in any case: a socket that was never open cannot be closed with a code."""
         self._opened_at = await self._position()
         await self.send({"type": "websocket.accept"})
-        self._transport = Transport(self.base_send)
+        self._transport = transport(self.base_send)
         try:
             principal = await in_database(auth.of_handshake, self.scope)
         except auth.Refused:
@@ -132,7 +132,7 @@ class Socket(AsyncConsumer):
             raise Refusal(messages.FORBIDDEN)
         if not board.admits(rights.user_id):
             raise Refusal(messages.TOO_MANY)
-        connection = Connection(board.feed, board.index, principal, rights, self._transport.text, self._close)
+        connection = Connection(board.feed, board.index, principal, rights, self._transport, self._close)
         self._board, self._connection = board, connection
         board.join(connection)
         await board.feed.ready()

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 SAFETY_S = 1.0  # the longest time without a look at the log
 HOLES_S = 0.1  # while transactions are in flight that may still fill a hole
 GAP_S = 0.005  # the least time between two reads
+BURST = 500  # deliveries without a pause
 PATIENCE_S = 10.0
 
 
@@ -45,6 +46,7 @@ class Feed:
         self._waiting: list[asyncio.Future[None]] = []
         self._ring: Ring | None = None
         self._rested = True
+        self.gap = GAP_S
 
     @property
     def ring(self) -> Ring:
@@ -91,7 +93,7 @@ class Feed:
             await self._begin()
             while True:
                 await self._read_on()
-                await asyncio.sleep(GAP_S)
+                await asyncio.sleep(self.gap)
                 await self._pause()
         finally:
             await asyncio.shield(self._in_thread(_disconnect))
@@ -123,14 +125,23 @@ class Feed:
     async def _read_page(self) -> bool:
         """Read and deliver; True when more is waiting."""
         end, entries = await self._in_thread(_entries, self.position)
-        self.ring.extend(entries, end)
+        delivered = 0
         for entry in entries:
-            for receiver in self._index.receivers(entry):
-                receiver.deliver(entry)
+            delivered += self._deliver(entry)
+            if delivered >= BURST:
+                delivered = 0
+                await asyncio.sleep(0)  # receivers send what they got before they get more
+        self.ring.extend([], end)
         self._after_read(entries)
-        if entries:
-            await asyncio.sleep(0)  # receivers send what they got before they get more
         return len(entries) >= cursor.LIMIT
+
+    def _deliver(self, entry: Entry) -> int:
+        """To all who want it, at once: our position tells what everybody has been sent. Returns how many they are."""
+        self.ring.extend([entry], entry.after)
+        receivers = self._index.receivers(entry)
+        for receiver in receivers:
+            receiver.deliver(entry)
+        return len(receivers)
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):  # `wait_for` would lose a cancellation now and then on Python 3.11

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from django.db.models import Q
@@ -36,6 +35,11 @@ class Subscription:
     @property
     def is_single(self) -> bool:
         return self.key.name != "queue" and self.key.value != EVERY
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it wants every event of its key."""
+        return self.events is None and self.statuses is None and not self.version
 
     def takes(self, type: str) -> bool:
         return self.events is None or type in self.events
@@ -79,30 +83,46 @@ class Receiver(Protocol):
 Address = tuple[Key, int | None]
 
 
+@dataclass(slots=True)
+class Bucket:
+    """Who subscribed to one key: to all of its events, or to those that pass their filters."""
+
+    plain: set[Receiver] = field(default_factory=set)
+    picky: dict[Receiver, Subscription] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.plain or self.picky)
+
+
 class Index:
     """Finds the receivers of an event by its task, its queue and its owner."""
 
     def __init__(self) -> None:
-        self._buckets: defaultdict[Address, dict[Receiver, Subscription]] = defaultdict(dict)
+        self._buckets: defaultdict[Address, Bucket] = defaultdict(Bucket)
 
     def add(self, receiver: Receiver, subscription: Subscription) -> None:
-        self._buckets[subscription.key, subscription.owner_id][receiver] = subscription
+        bucket = self._buckets[subscription.key, subscription.owner_id]
+        if subscription.is_plain:
+            bucket.plain.add(receiver)
+        else:
+            bucket.picky[receiver] = subscription
 
     def remove(self, receiver: Receiver, subscription: Subscription) -> None:
         address = subscription.key, subscription.owner_id
         if bucket := self._buckets.get(address):
-            bucket.pop(receiver, None)
+            bucket.plain.discard(receiver)
+            bucket.picky.pop(receiver, None)
             if not bucket:
                 del self._buckets[address]
 
     def receivers(self, entry: Entry) -> set[Receiver]:
         """Each once, however many of its subscriptions want the event."""
-        return {receiver for receiver, subscription in self._candidates(entry) if subscription.wants(entry)}
-
-    def _candidates(self, entry: Entry) -> Iterator[tuple[Receiver, Subscription]]:
+        found: set[Receiver] = set()
         for address in _addresses(entry):
             if bucket := self._buckets.get(address):
-                yield from bucket.items()
+                found |= bucket.plain
+                found.update(receiver for receiver, wish in bucket.picky.items() if wish.wants(entry))
+        return found
 
 
 def _addresses(entry: Entry) -> list[Address]:

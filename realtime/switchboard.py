@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from realtime.connection import Connection
+from realtime.connection import BATCH_S, Connection
 from realtime.counts import Counts
-from realtime.feed import Feed, LogReplaced
+from realtime.feed import GAP_S, Feed, LogReplaced
 from realtime.loglines import LogLines
 from realtime.messages import RESTART
 from realtime.persistence import persistently
@@ -118,6 +118,7 @@ class Switchboard:
             await asyncio.sleep(TICK_S)
             for connection in list(self.connections):
                 connection.tick()
+            self.feed.gap = BATCH_S if all(connection.batch for connection in self.connections) else GAP_S
 
     def _after_read(self, entries: list[Entry]) -> None:
         self._counts.after_read(entries)

@@ -1,14 +1,19 @@
 """An accepted socket, as the server below us knows it.
 
-ASGI is enough under uvicorn and its like, whose `send` waits while the client reads slowly. Under daphne two things are
-missing, and we reach behind ASGI for them, by the arguments of the `send` that daphne makes: it buffers without bound
-whatever it is given, and it refuses the registered close codes (1012 among them) by an exception. Twisted tells a
-producer when its buffer is full, and autobahn can send any close frame. Tests against real servers hold it to be so.
+ASGI is enough to be correct under uvicorn and its like, whose `send` waits while the client reads slowly. Under daphne
+two things are missing: it buffers without bound whatever it is given, and it refuses the registered close codes (1012
+among them) by an exception. So we reach behind ASGI, by the `send` that the server makes: Twisted tells a producer when
+its buffer is full, and autobahn can send any close frame.
+
+Under both we also hand over an event as the bytes that go onto the wire, which are the same for every socket. To have
+each socket's server encode and frame it again would cost more than everything else that is done for a delivery. Tests
+against real servers hold all of this to be so; under a server that we don't know, ASGI is used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,28 +23,80 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 CLOSE_S = 5.0
 
 
+def transport(send: Send) -> Transport:
+    """The way to send under the server that made `send`."""
+    protocol = next(iter(getattr(send, "args", ())), None)
+    if hasattr(protocol, "sendCloseFrame"):
+        return Daphne(send, protocol)
+    protocol = getattr(send, "__self__", None)
+    if isinstance(getattr(protocol, "writable", None), asyncio.Event):
+        return Uvicorn(send, protocol)
+    return Transport(send)
+
+
 class Transport:
     """Sends frames, and waits until the client has room for more."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._daphne = _daphne_protocol(send)
-        self._brake = Brake.on(self._daphne.transport) if self._daphne else None
+
+    def push(self, frame: str) -> bool:
+        """Send now, without waiting. False when that cannot be done: then nothing was sent."""
+        return False
 
     async def text(self, frame: str) -> None:
         """Raises what the server raises when the client is gone."""
         await self._send({"type": "websocket.send", "text": frame})
-        if self._brake:
-            await self._brake.released()
 
     async def close(self, code: int) -> None:
         """Returns once the server knows. Raises what the server raises, and `TimeoutError` with a client that takes
         nothing any more."""
-        if self._daphne:
-            self._daphne.sendCloseFrame(code=code)
-        else:
-            async with asyncio.timeout(CLOSE_S):
-                await self._send({"type": "websocket.close", "code": code})
+        async with asyncio.timeout(CLOSE_S):
+            await self._send({"type": "websocket.close", "code": code})
+
+
+class Uvicorn(Transport):
+    def __init__(self, send: Send, protocol: Any) -> None:
+        super().__init__(send)
+        self._socket, self._writable = protocol.transport, protocol.writable
+
+    def push(self, frame: str) -> bool:
+        if not self._writable.is_set() or self._socket.is_closing():
+            return False
+        self._socket.write(on_the_wire(frame))
+        return True
+
+
+class Daphne(Transport):
+    def __init__(self, send: Send, protocol: Any) -> None:
+        super().__init__(send)
+        self._protocol, self._socket = protocol, protocol.transport
+        self._brake = Brake.on(self._socket)
+
+    def push(self, frame: str) -> bool:
+        if self._brake.is_on or self._protocol.state != self._protocol.STATE_OPEN:
+            return False
+        self._socket.write(on_the_wire(frame))
+        return True
+
+    async def text(self, frame: str) -> None:
+        await super().text(frame)
+        await self._brake.released()
+
+    async def close(self, code: int) -> None:
+        self._protocol.sendCloseFrame(code=code)
+
+
+@functools.lru_cache(maxsize=4)
+def on_the_wire(frame: str) -> bytes:
+    """The text as one unmasked frame (RFC 6455, 5.2): made once for all sockets, and compressed for none."""
+    payload = frame.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes([0x81, size]) + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
 class Brake:
@@ -66,12 +123,10 @@ class Brake:
         """The socket is gone: whoever waits learns of it by what it sends next."""
         self._free.set()
 
+    @property
+    def is_on(self) -> bool:
+        return not self._free.is_set()
+
     async def released(self) -> None:
-        if not self._free.is_set():
+        if self.is_on:
             await self._free.wait()
-
-
-def _daphne_protocol(send: Send) -> Any:
-    """daphne's side of the socket; None under another server."""
-    protocol = next(iter(getattr(send, "args", ())), None)
-    return protocol if hasattr(protocol, "sendCloseFrame") else None

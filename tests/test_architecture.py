@@ -30,7 +30,6 @@ TESTED_ELSEWHERE = {  # module: the tests that would fail with it
     "tasks/models/pipelines.py": "tasks/pipelines/test_advance.py",
     "tasks/pipelines/round.py": "tasks/pipelines/test_advance.py",
     "realtime/groups.py": "realtime/test_receivers.py",
-    "realtime/transports.py": "realtime/test_servers.py",
     "tasks/signals.py": "tasks/test_events.py",
     "tasks/callbacks/answer.py": "tasks/callbacks/test_request.py",
     "tasks/callbacks/settlement.py": "tasks/api/test_receivers.py",

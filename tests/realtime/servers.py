@@ -70,7 +70,8 @@ class Server:
     ) -> AsyncIterator[ClientConnection]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"ws://127.0.0.1:{self.port}{path}"
-        async with websockets.connect(url, additional_headers=headers, compression=None, **options) as client:
+        options = {"compression": None, **options}
+        async with websockets.connect(url, additional_headers=headers, **options) as client:
             yield client
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from realtime import connection as connections
@@ -17,15 +18,17 @@ from realtime.feed import Feed
 from realtime.messages import TOO_SLOW, Key
 from realtime.ring import Ring
 from realtime.subscriptions import Index, Subscription
+from realtime.transports import Transport
 from tests.realtime.entries import entry, position
 
 ROOT = Rights(1, reads=True, sees_all=True, sees_queues=True)
 
 
-class World:
+class World(Transport):
     """A feed that is fed by hand, and a connection whose client reads when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, pushes: bool) -> None:
+        self.pushes = pushes
         self.index = Index()
         self.feed = Feed(self.index, lambda entries: None)
         self.feed._ring = Ring(position(0))
@@ -41,9 +44,14 @@ class World:
         """There is no database to read."""
 
     def connect(self, rights: Rights = ROOT) -> Connection:
-        return Connection(self.feed, self.index, object(), rights, self._transmit, self.codes.append)  # type: ignore[arg-type]
+        return Connection(self.feed, self.index, object(), rights, self, self.codes.append)  # type: ignore[arg-type]
 
-    async def _transmit(self, frame: str) -> None:
+    def push(self, frame: str) -> bool:
+        if self.reads.is_set() and self.pushes:
+            self.sent.append(json.loads(frame))
+        return self.reads.is_set() and self.pushes
+
+    async def text(self, frame: str) -> None:
         await self.reads.wait()
         self.sent.append(json.loads(frame))
 
@@ -65,9 +73,9 @@ class World:
         return [frame["type"] for frame in self.sent if "type" in frame]
 
 
-@pytest_asyncio.fixture
-async def world(settle: Callable[[], Awaitable[None]]):
-    made = World()
+@pytest_asyncio.fixture(params=[True, False], ids=["known server", "any server"])
+async def world(request: pytest.FixtureRequest, settle: Callable[[], Awaitable[None]]):
+    made = World(pushes=request.param)
     running = asyncio.create_task(made.connection.run())
     await settle()
     yield made
@@ -88,6 +96,17 @@ async def test_events_are_sent_in_order(subscribed, settle):
     subscribed.publish(10)
     await settle()
     assert subscribed.events == list(range(1, 11))
+
+
+async def test_what_waits_is_not_overtaken(subscribed, settle):
+    """An event that could be sent at once has to wait behind whatever is due."""
+    subscribed.connection.tell('{"id": 0}')
+    subscribed.publish(1)
+    await settle()
+    subscribed.publish(1)
+    assert subscribed.events == ([0, 1, 2] if subscribed.pushes else [0, 1])
+    await settle()
+    assert subscribed.events == [0, 1, 2]
 
 
 async def test_a_client_that_pauses_loses_nothing_that_the_ring_holds(subscribed, settle):

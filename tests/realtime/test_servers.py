@@ -68,6 +68,16 @@ async def test_close_codes_reach_the_client(server, root):
         assert await close_code(client) == 1012
 
 
+async def test_frames_go_straight_onto_the_wire(kind, root):
+    """By what we know of this server, and also to a client with which it has agreed on compression."""
+    with running(kind, application="tests.realtime.direct:application") as server:
+        for compression in (None, "deflate"):
+            async with server.open(TASKS, root, compression=compression) as client:
+                await until(client, "subscribed")
+                task = await in_database(submit, "test.echo", {"value": "ü" * 1000})
+                assert (await until(client, "task_created"))["task_id"] == str(task.pk)
+
+
 class Collector:
     """A client that reconnects whenever it is cut, and goes on from the last cursor it was sent."""
 
