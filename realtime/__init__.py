@@ -1,6 +1,6 @@
 """The voice of the hub: the log's events, to every socket that may see them.
 
-    signal task_changed -> receivers -> channel layer (a hint) -> feed, which reads the log -> subscriptions -> sockets
+    signal log_written -> receivers -> channel layer (a hint) -> feed, which reads the log -> subscriptions -> sockets
 
 It uses `tasks`; `tasks` never uses it. Read it in this order; a file imports only from those before it:
 

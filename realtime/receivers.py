@@ -19,7 +19,7 @@ from django.dispatch import receiver
 from realtime import switchboard
 from realtime.groups import HINTS, hint
 from tasks.hints import Coalesced, redis_client
-from tasks.signals import task_changed, task_logged
+from tasks.signals import log_written, task_logged
 
 
 def publish() -> None:
@@ -37,7 +37,7 @@ def publish() -> None:
 announce = Coalesced(publish)
 
 
-@receiver([task_changed, task_logged], dispatch_uid="realtime.announce")
+@receiver([log_written, task_logged], dispatch_uid="realtime.announce")
 def on_change(**_: Any) -> None:
     announce()
 
