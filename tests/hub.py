@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,19 @@ class Hub:
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and decoded body of an answer. Paths that begin with `/api` are asked with the admin's token."""
-        headers = {"Content-Type": "application/json"}
+        status, _, answer = self.ask(method, path, body)
+        return status, answer
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Message, Any]:
+        """The same, with the headers of the answer; those of the request come as names."""
+        sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
         if path.startswith("/api"):
-            headers["Authorization"] = f"Bearer {self.token}"
+            sent["Authorization"] = f"Bearer {self.token}"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"null")
+            return answer.status, answer.headers, json.loads(answer.read() or b"null")
 
     def submit(self, **task: Any) -> dict[str, Any]:
         status, body = self.request("POST", "/api/v1/tasks", task)

@@ -175,9 +175,10 @@ def database_for(server: str) -> Iterator[str]:
     template = _template(server)
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        try:
-            yield server.rpartition("/")[0] + f"/{name}"
-        finally:
+    try:
+        yield server.rpartition("/")[0] + f"/{name}"
+    finally:
+        with psycopg.connect(server, autocommit=True) as admin:  # the server may have been away meanwhile
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Greatest
 
@@ -29,6 +30,7 @@ MISSING = 10.0  # seconds without one of them, after that
 OVERDUE = 5.0  # seconds that a process may outlive its lease
 WAITED = dt.timedelta(seconds=5)  # how long a task must have been waiting while a session said that it was idle
 STUCK = 2.0  # seconds that this must be seen
+PROMPTLY = 1.0  # seconds within which a database that works lets us write
 
 
 class Since:
@@ -68,6 +70,8 @@ class Progress:
         now = database_now()
         sessions = newest_sessions(self._group)
         live = [worker for worker in sessions if is_live(worker, now)]
+        if len(live) < len(sessions) and not can_write():
+            self.begin()
         if self._has_settled:
             self._end_overdue([worker for worker in sessions if worker not in live])
         self.complaint = self._missing_sessions(len(live)) or self._idle_beside_work(live)
@@ -95,6 +99,13 @@ class Progress:
                 logger.error("Worker %d has outlived its lease; ending it.", pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+def can_write() -> bool:
+    """Whether a worker could renew its lease just now: on SQLite somebody else may hold the lock."""
+    began = time.monotonic()
+    with transaction.atomic():
+        return time.monotonic() - began < PROMPTLY
 
 
 def newest_sessions(group: int) -> list[Worker]:

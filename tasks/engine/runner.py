@@ -81,7 +81,7 @@ def work(id: uuid.UUID, role: Role) -> None:
     failpoints.reach("session.registered")
     signal.signal(signal.SIGTERM, lambda signum, frame: session.stop())
     desk = Desk(session.worker)
-    pulse, sweeper = Pulse(session, desk), Sweeper()
+    pulse, sweeper = Pulse(session, desk), Sweeper(lambda: session.is_punctual)
     watchdog = Watchdog(session, desk, pulse)
     for thread in (pulse, watchdog, sweeper):
         thread.start()

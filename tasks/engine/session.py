@@ -26,6 +26,7 @@ from tasks.database import database_now, transactional
 from tasks.engine import halt, lifeline
 from tasks.models import Task, Worker
 
+LATE = 0.5  # seconds by which a renewal may come too late on a busy machine
 _backends = threading.local()  # the server's process behind this thread's connection, for each database
 
 
@@ -60,6 +61,11 @@ class Session:
         """Whether a task that is claimed may still be started: the lease surely outlives the next renewal."""
         age = time.monotonic() - self._renewed
         return not self.is_lost and age < settings.TASKHUB_LEASE_S - settings.TASKHUB_HEARTBEAT_S
+
+    @property
+    def is_punctual(self) -> bool:
+        """Whether the last renewal came in time, so that others who renew nothing have no database to blame."""
+        return time.monotonic() - self._renewed < 1.5 * settings.TASKHUB_HEARTBEAT_S + LATE
 
     @property
     def ending(self) -> bool:

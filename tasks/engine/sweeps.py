@@ -35,10 +35,11 @@ SESSIONS_KEPT = dt.timedelta(days=1)
 class Sweeper(threading.Thread):
     """The loop. It has a database connection of its own, and nobody waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_punctual: Callable[[], bool] = lambda: True) -> None:
+        """`is_punctual`: whether this worker itself renews its lease in time."""
         super().__init__(name="sweeper", daemon=True)
         self._finished = threading.Event()
-        self._watch = LeaseWatch()
+        self._watch = LeaseWatch(is_punctual)
         self._every: dict[Callable[[], int], float] = {
             rescue_dead: PAUSE,
             self._watch.rescue_expired: settings.TASKHUB_HEARTBEAT_S / 2,
@@ -79,16 +80,19 @@ class Sweeper(threading.Thread):
 
 class LeaseWatch:
     """Finds leases that have run out. Who has not been watching cannot tell a dead worker from a database that was
-    away or a machine that slept, so after a gap it takes nothing for one full lease."""
+    away or a machine that slept, so after a gap it takes nothing for one full lease. It is a gap too if this worker
+    could not renew its own lease: a database may let us read and not write."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_punctual: Callable[[], bool] = lambda: True) -> None:
+        self._is_punctual = is_punctual
         self._looked: dt.datetime | None = None
         self._quiet_until: dt.datetime | None = None
 
     def may_judge(self, now: dt.datetime) -> bool:
         """To be asked at every look, with the database's time."""
         gap = dt.timedelta(seconds=2 * settings.TASKHUB_HEARTBEAT_S)
-        if self._looked is None or not dt.timedelta() <= now - self._looked <= gap:
+        watched = self._looked is not None and dt.timedelta() <= now - self._looked <= gap
+        if not (watched and self._is_punctual()):
             self._quiet_until = now + dt.timedelta(seconds=settings.TASKHUB_LEASE_S)
         self._looked = now
         return self._quiet_until is None or now >= self._quiet_until

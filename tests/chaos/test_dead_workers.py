@@ -104,7 +104,15 @@ def test_cancel_reaches_a_checkpoint_and_ends_code_without_one(hub: Hub):
     assert set(Task.objects.values_list("status", flat=True)) == {"canceled"}
 
 
-@pytest.mark.parametrize("name", ["chaos.hang", "chaos.stubborn", "chaos.async_hang", "chaos.async_block", "chaos.c"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("chaos.hang", "chaos.async_hang", "chaos.query")),
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("chaos.stubborn", "chaos.regex")),
+        "chaos.async_block",
+        "chaos.c",
+    ],
+)
 def test_a_deadline_ends_whatever_runs(sqlite_hub: Hub, name: str):
     """R11: Python, also if it swallows exceptions; async code, also if it blocks; C that holds the interpreter."""
     sqlite_hub.cluster().start()

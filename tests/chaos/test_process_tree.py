@@ -27,7 +27,7 @@ def nothing_is_left(cluster: Cluster, seconds: float = AT_ONCE) -> None:
     until(lambda: not cluster.remains(), "the end of every process", seconds, cluster.tail)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)])
 def test_a_signal_to_every_process_lets_running_work_finish(sqlite_hub: Hub, number: signal.Signals):
     """Twice, as from somebody who is impatient, and the second time when the pool is known to stop."""
     cluster = sqlite_hub.cluster(TASKHUB_SHUTDOWN_GRACE_S=30).start()
@@ -42,8 +42,14 @@ def test_a_signal_to_every_process_lets_running_work_finish(sqlite_hub: Hub, num
     assert [run.attempt for run in sqlite_hub.effects.read()] == [1] * len(tasks)
 
 
-@pytest.mark.parametrize("age", ["starting", "idle", "at work"])
-@pytest.mark.parametrize("head", ["parent", "sentinel"])
+@pytest.mark.parametrize(
+    ("head", "age"),
+    [
+        ("parent", "idle"),
+        *(pytest.param("parent", age, marks=pytest.mark.full) for age in ("starting", "at work")),
+        *(pytest.param("sentinel", age, marks=pytest.mark.full) for age in ("starting", "idle", "at work")),
+    ],
+)
 def test_nothing_outlives_the_head_of_a_pool(sqlite_hub: Hub, head: str, age: str):
     """`kill -9`; not even the processes that have not handled their first ticket yet."""
     cluster = sqlite_hub.cluster()

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,6 +16,7 @@ from tasks.engine import progress, session
 from tasks.engine.progress import Progress, Since
 from tasks.models import Queue, Task, Worker
 from tests.factories import make_task, make_worker
+from tests.processes import alive
 
 pytestmark = pytest.mark.django_db
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -180,3 +182,16 @@ def test_a_condition_must_hold_without_a_break(monkeypatch):
     assert not since.lasts(False, 3)
     now[0] += 3
     assert not since.lasts(True, 3)
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_database_that_nobody_can_write_to_is_no_fault_of_the_workers(process, monkeypatch, prompt):
+    """SQLite can be read while somebody holds the lock that every renewal waits for."""
+    monkeypatch.setattr(progress, "SETTLING", 0.01)
+    worker_of(process, expires_at=database_now() - dt.timedelta(seconds=30))
+    monkeypatch.setattr(progress, "PROMPTLY", 1.0 if prompt else 0.0)
+    followed = Progress(process.pid, 1)
+    time.sleep(0.02)
+    followed.look()
+    assert bool(followed.complaint) is prompt
+    assert alive(process.pid) == (set() if prompt else {process.pid})

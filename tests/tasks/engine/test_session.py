@@ -96,6 +96,13 @@ def test_a_slow_registration_counts_from_its_beginning_too(clock, monkeypatch):
     assert not Session(uuid7(), Worker.Roles.PLAIN).is_safe
 
 
+def test_it_is_punctual_as_long_as_no_renewal_is_missing(ours, clock):
+    clock.now += 7.9
+    assert ours.is_punctual
+    clock.now += 0.2
+    assert not ours.is_punctual
+
+
 def test_a_renewal_that_fails_makes_nothing_safer(ours, clock, monkeypatch):
     def away():
         raise OperationalError

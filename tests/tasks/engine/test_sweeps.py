@@ -74,6 +74,14 @@ def test_a_clock_that_was_set_back_is_a_gap_too():
     assert looks(watch, -3600, -3590, -3585) == [False, False, True]
 
 
+def test_who_could_not_renew_its_own_lease_begins_anew():
+    """SQLite can be read while somebody holds the lock that every renewal waits for."""
+    punctual = [True] * 5 + [False] * 3 + [True] * 9
+    watch = LeaseWatch(lambda: punctual.pop(0))
+    assert looks(watch, *range(0, 45, 5)) == [False, False, False, True, True, True, False, False, False]
+    assert looks(watch, 45, 50, 54.9, 55) == [False, False, False, True]
+
+
 # -- rescue ---------------------------------------------------------------------------------------------------------
 
 
