@@ -5,10 +5,10 @@ Read it in this order; a file imports only from lines above it:
     exceptions · states · retry · errors · documents · failpoints   pure: what can be said without a database
     signals · database · models                               the tables
     changes · durations · events · backlog · lifecycle        the verbs, and the log that they write
-    access · counts · cursor · dead_letters · hints · logs    questions to the tables, and who may ask them
+    access · audit · counts · cursor · dead_letters · hints · logs   questions to the tables, who may ask them, who did
     masking · groups · queues · representation · signin       what goes out, and the hub's own verbs
     registry · callbacks · idempotency · submission           what may be submitted, and how
-    pipelines                                                 several tasks with an order between them
+    pipelines · operations                                    several tasks with an order between them; people's verbs
     receivers · engine                                        how a task reaches a worker and comes back
     testing · welcome                                         for those who write handlers, and who start the hub
     api · dashboard · admin · templatetags · management       the doors

@@ -166,39 +166,72 @@ def promote(limit: int = 1000) -> int:
 
 def retry(task_id: uuid.UUID, actor: str) -> Task:
     """Run a failed task now instead of at its `run_at`."""
-    return _operate(task_id, changes.retried, actor)
+    return operate(Task.objects.filter(pk=task_id), A.RETRY, actor).only
 
 
 def resurrect(task_id: uuid.UUID, actor: str) -> Task:
     """Give a dead-lettered or canceled task a new life, with its whole budget of attempts."""
-    return _operate(task_id, changes.resurrected, actor)
+    return operate(Task.objects.filter(pk=task_id), A.RESURRECT, actor).only
 
 
 def cancel(task_id: uuid.UUID, actor: str) -> Task:
     """End a task; of one that runs, ask its handler to stop at the next checkpoint."""
-    return _operate(task_id, changes.canceled, actor)
+    return operate(Task.objects.filter(pk=task_id), A.CANCEL, actor).only
 
 
 def pause(task_id: uuid.UUID, actor: str) -> Task:
     """Hold a task; of one that runs, ask its handler to stop at the next checkpoint."""
-    return _operate(task_id, changes.paused, actor)
+    return operate(Task.objects.filter(pk=task_id), A.PAUSE, actor).only
 
 
 def resume(task_id: uuid.UUID, actor: str) -> Task:
     """Let a paused task go on, at its old `run_at`."""
-    return _operate(task_id, changes.resumed, actor)
+    return operate(Task.objects.filter(pk=task_id), A.RESUME, actor).only
+
+
+DECISIONS: dict[Actions, Callable[[Task, dt.datetime], Change]] = {
+    A.RETRY: changes.retried,
+    A.RESURRECT: changes.resurrected,
+    A.CANCEL: changes.canceled,
+    A.PAUSE: changes.paused,
+    A.RESUME: changes.resumed,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """What came of a verb: tasks that changed, each behind how it stood before, and those that refused, with why."""
+
+    changed: list[tuple[str, Task]]
+    refused: list[tuple[Task, Conflict]]
+
+    @property
+    def only(self) -> Task:
+        """The task, when one was asked for. Raises its `Conflict`, and `Task.DoesNotExist`."""
+        for _, conflict in self.refused:
+            raise conflict
+        if not self.changed:
+            raise Task.DoesNotExist
+        return self.changed[0][1]
 
 
 @transactional
-def _operate(task_id: uuid.UUID, decide: Callable[[Task, dt.datetime], Change], actor: str) -> Task:
-    """Raises `Task.DoesNotExist`, and `Conflict` when the state does not allow it."""
-    task, now = Task.objects.select_for_update().get(pk=task_id), database_now()
-    change = decide(task, now)
-    if task.lease and change.status != States.PROCESSING:  # a deferred callback: no worker will record its attempt
-        _end([(task, Outcome(task.pk, task.present_lease, A.CANCEL), change)], now, actor)
-    else:
-        _write([(task, change)], now, actor)
-    return task
+def operate(tasks: QuerySet[Task], action: Actions, actor: str) -> Operated:
+    """Do an operator's `action` to each of `tasks` whose state allows it: one refusal stops nothing."""
+    locked, now = list(tasks.select_for_update(of=("self",)).order_by("pk")), database_now()
+    due: list[tuple[Task, Change]] = []
+    refused: list[tuple[Task, Conflict]] = []
+    for task in locked:
+        try:
+            due.append((task, DECISIONS[action](task, now)))
+        except Conflict as conflict:
+            refused.append((task, conflict))
+    before = [task.standing for task, _ in due]
+    # Of a deferred callback no worker will record the attempt.
+    ends = [(task, change) for task, change in due if task.lease and change.status != States.PROCESSING]
+    _end([(task, Outcome(task.pk, task.present_lease, A.CANCEL), change) for task, change in ends], now, actor)
+    _write([pair for pair in due if pair not in ends], now, actor)
+    return Operated([(stood, task) for stood, (task, _) in zip(before, due, strict=True)], refused)
 
 
 # -- locking and writing -------------------------------------------------------------------------------------------

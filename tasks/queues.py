@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import transaction
 
-from tasks import hints
+from tasks import audit, hints
 from tasks.database import database_now, transactional
 from tasks.models import Queue
 
@@ -32,6 +31,6 @@ def _switch(name: str, user: Any, *, paused: bool) -> bool:
     queue.paused_at = database_now() if paused else None
     queue.save(update_fields=["paused_at"])
     change = "running → paused" if paused else "paused → running"
-    LogEntry.objects.log_actions(user.pk, [queue], CHANGE, f"{'pause' if paused else 'resume'}: {change}")
+    audit.record(user, [queue], f"{'pause' if paused else 'resume'}: {change}")
     transaction.on_commit(hints.send)  # workers that wait look again, and so do the streams
     return True

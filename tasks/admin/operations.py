@@ -1,36 +1,23 @@
-"""An operator's verb for many tasks: each for itself, in chunks, so that one refusal stops nothing.
-
-What is done is told twice in the transaction that does it: by the verb in the event log, and in Django's `LogEntry`.
-"""
+"""An operator's verb for many tasks, in chunks: a request has its time, and workers wait for no more than one chunk."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
-
-from tasks import lifecycle
-from tasks.database import transactional
-from tasks.exceptions import Conflict
+from tasks.lifecycle import DECISIONS
 from tasks.models import Task
 from tasks.models.tasks import TaskQuerySet
+from tasks.operations import operate_all
 from tasks.states import TABLE, Actions, allowed
 
 LIMIT = 10_000  # tasks that one request changes at most
 BUDGET = 20  # seconds after which it begins no further chunk: what is in front of us ends requests after a minute or so
 CHUNK = 50  # tasks that one transaction changes: workers wait for no more than that
-VERBS = {
-    Actions.RETRY: lifecycle.retry,
-    Actions.RESURRECT: lifecycle.resurrect,
-    Actions.CANCEL: lifecycle.cancel,
-    Actions.PAUSE: lifecycle.pause,
-    Actions.RESUME: lifecycle.resume,
-}
+VERBS = tuple(DECISIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +61,9 @@ def operate(tasks: TaskQuerySet, action: Actions, ids: Iterable[uuid.UUID], user
         if start and time.monotonic() >= end:
             report.left = len(ordered) - start
             break
-        changed, refused = _chunk(tasks, action, ordered[start : start + CHUNK], user)
-        report.asked += (asked := sum(1 for task in changed if task.requested))
-        report.changed += len(changed) - asked
-        report.refused += refused
+        chunk = tasks.filter(pk__in=ordered[start : start + CHUNK]).defer("payload", "result", "state")
+        done = operate_all(chunk, action, user)
+        report.asked += (asked := sum(1 for _, task in done.changed if task.requested))
+        report.changed += len(done.changed) - asked
+        report.refused += [Refusal(task, str(conflict)) for task, conflict in done.refused]
     return report
-
-
-@transactional
-def _chunk(
-    tasks: TaskQuerySet, action: Actions, ids: Sequence[uuid.UUID], user: Any
-) -> tuple[list[Task], list[Refusal]]:
-    """The tasks that changed, and those that refused."""
-    steps: list[tuple[Task, Task]] = []
-    refused: list[Refusal] = []
-    named = tasks.filter(pk__in=ids).only("pk", "name", "status", "requested")
-    for before in named.order_by("pk").select_for_update(of=("self",)):
-        try:
-            steps.append((before, VERBS[action](before.pk, user.get_username())))
-        except Conflict as conflict:
-            refused.append(Refusal(before, str(conflict)))
-    _log(action, steps, user)
-    return [after for _, after in steps], refused
-
-
-def _log(action: Actions, steps: Iterable[tuple[Task, Task]], user: Any) -> None:
-    """One entry for each task: who, what, before and after."""
-    alike: defaultdict[str, list[Task]] = defaultdict(list)
-    for before, after in steps:
-        alike[f"{action}: {_standing(before)} → {_standing(after)}"].append(after)
-    for message, tasks in alike.items():
-        LogEntry.objects.log_actions(user.pk, tasks, CHANGE, message)
-
-
-def _standing(task: Task) -> str:
-    return f"{task.status} ({task.requested} requested)" if task.requested else task.status

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -15,13 +14,12 @@ from tasks.admin import display, filters
 from tasks.admin.paging import CappedPaginator
 from tasks.admin.rights import Listed, TaskRights
 from tasks.admin.search import as_uuid
-from tasks.database import transactional
 from tasks.exceptions import Conflict
 from tasks.models import Pipeline
 from tasks.models.pipelines import LIVE, Statuses
-from tasks.pipelines import verbs
+from tasks.operations import PIPELINE_VERBS, operate_pipeline
+from tasks.states import Actions
 
-VERBS = {"retry": verbs.retry, "cancel": verbs.cancel, "pause": verbs.pause, "resume": verbs.resume}
 OFFERED = {
     "retry": (Statuses.FAILED, Statuses.CANCELED),
     "cancel": (*LIVE, Statuses.PAUSED),
@@ -110,22 +108,14 @@ class PipelineAdmin(Listed, TaskRights, admin.ModelAdmin):
         if not self.has_operate_permission(request):
             raise PermissionDenied
         pipeline = self.get_object(request, object_id)
-        if pipeline is None or verb not in VERBS:
+        if pipeline is None or verb not in PIPELINE_VERBS:
             raise Http404
         try:
-            messages.success(request, operate(pipeline, verb, request.user))
+            after = operate_pipeline(pipeline.pk, Actions(verb), request.user)
+            messages.success(request, f"{verb}: {pipeline.status} → {after.status}")
         except Conflict as conflict:
             messages.warning(request, str(conflict))
         return HttpResponseRedirect(reverse("admin:tasks_pipeline_change", args=[pipeline.pk]))
-
-
-@transactional
-def operate(pipeline: Pipeline, verb: str, user: Any) -> str:
-    """Do it and put it on record. Returns what was done; raises `Conflict`."""
-    after = VERBS[verb](pipeline.pk, user.get_username())
-    done = f"{verb}: {pipeline.status} → {after.status}"
-    LogEntry.objects.log_actions(user.pk, [after], CHANGE, done)
-    return done
 
 
 def _documents(pipeline: Pipeline) -> list[tuple[str, Any]]:

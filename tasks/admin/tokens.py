@@ -6,14 +6,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from tasks import access
+from tasks import access, audit
 from tasks.admin import display
 from tasks.admin.rights import Listed
 from tasks.models import Token
@@ -129,7 +128,7 @@ class TokenAdmin(Listed, admin.ModelAdmin):
             context |= self.admin_site.each_context(request)
             return TemplateResponse(request, "admin/tasks/token/revoke.html", context)
         revoked = access.revoke(tokens)
-        LogEntry.objects.log_actions(request.user.pk, good, CHANGE, "revoke: good → revoked")
+        audit.record(request.user, good, "revoke: good → revoked")
         messages.success(request, f"Revoked {revoked}.")
         return None
 

@@ -15,6 +15,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tasks import operations
 from tasks.api import idempotency
 from tasks.api.endpoint import Endpoint
 from tasks.api.pages import cut, link, position_of
@@ -23,19 +24,11 @@ from tasks.api.queries import Page, read
 from tasks.api.schema import IDEMPOTENCY_KEY, operation
 from tasks.models import Pipeline, Step
 from tasks.models.pipelines import PipelineQuerySet
-from tasks.pipelines import verbs
 from tasks.pipelines.definition import NewPipeline
 from tasks.pipelines.submission import create
 from tasks.representation import PipelineJSON, PipelineStatus, PipelineType, pipeline_json
 from tasks.states import Actions
 from tasks.submission import Name
-
-VERBS = {
-    Actions.RETRY: verbs.retry,
-    Actions.CANCEL: verbs.cancel,
-    Actions.PAUSE: verbs.pause,
-    Actions.RESUME: verbs.resume,
-}
 
 
 class PipelineQuery(Page, kw_only=True):
@@ -124,7 +117,7 @@ class PipelineAction(Endpoint):
         owner_id = self.principal.reachable(Pipeline.objects.only("owner_id")).get(pk=id).owner_id
         if not self.principal.may_act(self.action, owner_id):
             raise PermissionDenied(f"To {self.action} this pipeline takes tasks.operate_tasks, and the scope operate.")
-        pipeline = VERBS[self.action](id, self.principal.name)
+        pipeline = operations.operate_pipeline(id, self.action, self.principal.user)
         return Response(pipeline_json(pipeline, pipeline.plan))
 
 

@@ -11,7 +11,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks import lifecycle
+from tasks import operations
 from tasks.api.endpoint import Endpoint
 from tasks.api.permissions import SIGNED_IN
 from tasks.api.queries import Rest, read
@@ -31,14 +31,6 @@ from tasks.representation import (
     task_json,
 )
 from tasks.states import Actions, States
-
-VERBS = {
-    Actions.RETRY: lifecycle.retry,
-    Actions.RESURRECT: lifecycle.resurrect,
-    Actions.CANCEL: lifecycle.cancel,
-    Actions.PAUSE: lifecycle.pause,
-    Actions.RESUME: lifecycle.resume,
-}
 
 
 class HistoryPageJSON(TypedDict):
@@ -141,7 +133,7 @@ class TaskAction(Endpoint):
         task = self.principal.reachable(Task.objects.select_related("owner")).get(pk=id)
         if not self.principal.may_act(self.action, task.owner_id):
             raise PermissionDenied(f"To {self.action} this task takes tasks.operate_tasks, and the scope operate.")
-        changed = VERBS[self.action](id, self.principal.name)
+        changed = operations.operate(id, self.action, self.principal.user)
         changed.owner = task.owner  # read already
         return Response(task_json(changed))
 

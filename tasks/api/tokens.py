@@ -7,12 +7,11 @@ import uuid
 from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
-from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from msgspec import Meta
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks import access
+from tasks import access, audit
 from tasks.access import Principal
 from tasks.api.endpoint import Endpoint
 from tasks.api.schema import operation
@@ -89,14 +88,14 @@ class OneToken(Endpoint):
 def _make(user: Any, new: NewToken) -> tuple[Token, str]:
     token, raw = access.make_token(user, new.scopes, new.expires_at, new.name)
     token.refresh_from_db()
-    LogEntry.objects.log_actions(user.pk, [token], ADDITION, f"made, for {', '.join(token.scopes)}")
+    audit.record(user, [token], f"made, for {', '.join(token.scopes)}", audit.ADDITION)
     return token, raw
 
 
 @transactional
 def _revoke(token: Token) -> None:
     if access.revoke(Token.objects.filter(pk=token.pk)):
-        LogEntry.objects.log_actions(token.user.pk, [token], CHANGE, "good → revoked")
+        audit.record(token.user, [token], "revoke: good → revoked")
 
 
 def token_json(token: Token) -> TokenJSON:

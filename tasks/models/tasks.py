@@ -171,6 +171,11 @@ class Task(models.Model):
         return self.lease
 
     @property
+    def standing(self) -> str:
+        """The status, and what is asked of a task that runs: "processing (cancel requested)"."""
+        return f"{self.status} ({self.requested} requested)" if self.requested else self.status
+
+    @property
     def is_callback(self) -> bool:
         return bool(self.callback_url)
 

@@ -31,7 +31,7 @@ def test_made_shown_once_and_revoked(submitter):
     assert submitter.get("/tokens").json()["results"][0]["revoked_at"]
     assert submitter.delete(f"/tokens/{made['id']}").status_code == 204
     entries = LogEntry.objects.filter(user=submitter.user, object_id=made["id"]).order_by("pk")
-    assert list(entries.values_list("change_message", flat=True)) == ["made, for read", "good → revoked"]
+    assert list(entries.values_list("change_message", flat=True)) == ["made, for read", "revoke: good → revoked"]
 
 
 def test_by_default_it_submits_and_reads(submitter):
