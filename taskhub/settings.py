@@ -115,6 +115,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": (
             "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA temp_store=MEMORY;"
             "PRAGMA mmap_size=134217728;PRAGMA journal_size_limit=67108864;PRAGMA cache_size=-20000;"
+            "PRAGMA wal_autocheckpoint=4000;"
         ),
     }
 elif _database["ENGINE"] == "django.db.backends.postgresql":

@@ -40,6 +40,7 @@ class Outcome:
     elapsed: float = 0
     response: dict[str, Any] | None = None
     state: dict[str, Any] | None = None
+    task: Task | None = field(default=None, compare=False, repr=False)  # as it was when the attempt began
 
 
 @dataclass(frozen=True, slots=True)

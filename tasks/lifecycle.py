@@ -8,6 +8,7 @@ without the present lease is kept on the attempt and never applied.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,15 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.db.models import F, QuerySet
+from django.db import connection, connections
+from django.db.models import QuerySet
+from django.db.models.query import RawQuerySet
 
 from tasks import backlog, changes, durations, events, failpoints
 from tasks.changes import Change, Outcome
-from tasks.database import database_now, insert, transactional, uuid7
+from tasks.database import among, column_of, database_now, driver_value, insert, listed, quoted, transactional, uuid7
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
 from tasks.models.tasks import TaskQuerySet
-from tasks.states import Actions, States
+from tasks.states import WAITING, Actions, States
 
 A = Actions
 Outcomes = Attempt.Outcomes
@@ -54,9 +57,18 @@ def create(tasks: Sequence[Task], actor: str = HUB, *, is_limited: bool = False)
 
 
 @transactional
-def claim(candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Task]], list[Task]] = list) -> list[Task]:
-    """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease."""
-    tasks = choose(list(candidates.select_for_update(skip_locked=True)))
+def claim(
+    candidates: QuerySet[Task] | RawQuerySet,
+    worker: Worker,
+    choose: Callable[[list[Task]], list[Task]] = list,
+) -> list[Task]:
+    """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease.
+
+    Raw candidates lock their rows themselves.
+    """
+    if isinstance(candidates, QuerySet):
+        candidates = candidates.select_for_update(skip_locked=True)
+    tasks = choose(list(candidates))
     if tasks:
         failpoints.reach("claim.chosen")
         now, lease = database_now(), uuid7()
@@ -70,7 +82,7 @@ def claim(candidates: QuerySet[Task], worker: Worker, choose: Callable[[list[Tas
 def record(outcomes: Iterable[Outcome], actor: str) -> list[Task]:
     """Apply how attempts ended. Returns the tasks that changed; whose lease is lost, changes nothing."""
     by_task = {outcome.task_id: outcome for outcome in outcomes}
-    held = _held({task_id: outcome.lease for task_id, outcome in by_task.items()})
+    held = _still_held(by_task)
     now = database_now()
     _end([(task, by_task[task.pk], changes.ended(task, by_task[task.pk], now)) for task in held], now, actor)
     _keep_late(by_task.keys() - {task.pk for task in held}, by_task)
@@ -156,9 +168,40 @@ def _prune(tasks: QuerySet[Task]) -> int:
 
 def promote(limit: int = 1000) -> int:
     """Mark waiting tasks whose `run_at` has come as ready to be claimed. Returns how many."""
-    due = Task.objects.due()
-    picked = list(due.order_by("run_at").values_list("pk", flat=True)[:limit])
-    return due.filter(pk__in=picked).update(ready=True) if picked else 0
+    until_due = seconds_until_due()
+    if until_due is None or until_due > 0:
+        return 0
+    waiting, now = NOT_READY[connection.vendor], NOW[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE tasks_task SET ready = TRUE WHERE NOT ready AND status IN {WAITING_SQL} AND id IN "  # noqa: S608 - our own words
+            f"(SELECT id FROM {waiting} AND run_at <= {now} ORDER BY run_at LIMIT %s)",
+            [limit],
+        )
+        return cursor.rowcount
+
+
+def seconds_until_due() -> float | None:
+    """Until the next `run_at` comes, negative when it has. None when nothing waits for its time."""
+    waiting, left = NOT_READY[connection.vendor], LEFT[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {left} FROM {waiting} ORDER BY run_at LIMIT 1")  # noqa: S608 - our own words
+        row = cursor.fetchone()
+    return row and row[0]
+
+
+# Idle workers ask this often. SQLite would choose an index that holds every waiting task, and read all of them.
+WAITING_SQL = "({})".format(", ".join(f"'{status}'" for status in sorted(WAITING)))
+NOT_READY = {
+    # Said in both ways: SQLite takes a partial index for its very words, and Django 5.2 and 6.1 write them differently.
+    "sqlite": f"tasks_task INDEXED BY task_not_ready WHERE ready = 0 AND NOT ready AND status IN {WAITING_SQL}",
+    "postgresql": f"tasks_task WHERE NOT ready AND status IN {WAITING_SQL}",
+}
+NOW = {"sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')", "postgresql": "clock_timestamp()"}
+LEFT = {
+    "sqlite": "(julianday(run_at) - julianday('now')) * 86400",
+    "postgresql": "EXTRACT(EPOCH FROM run_at - clock_timestamp())::float",
+}
 
 
 # -- the operator's verbs ------------------------------------------------------------------------------------------
@@ -260,26 +303,65 @@ def _held(leases: dict[uuid.UUID, uuid.UUID]) -> list[Task]:
     return [task for task in _lock(Task.objects.filter(pk__in=leases)) if task.lease == leases[task.pk]]
 
 
+def _still_held(outcomes: dict[uuid.UUID, Outcome]) -> list[Task]:
+    """As `_held`. A task that nothing has touched since its attempt began is not read again: its worker has it."""
+    database = connections[connection.alias]
+    with database.cursor() as cursor:
+        cursor.execute(_versions(database.vendor), [listed(outcomes, database.vendor)])
+        versions = {id if isinstance(id, uuid.UUID) else uuid.UUID(id): version for id, version in cursor.fetchall()}
+    unchanged = {
+        id: outcome.task
+        for id, outcome in outcomes.items()
+        if outcome.task and outcome.task.lease == outcome.lease and outcome.task.version == versions.get(id)
+    }
+    changed = {id: outcomes[id].lease for id in versions if id not in unchanged}
+    return [*unchanged.values(), *(_held(changed) if changed else ())]
+
+
+@functools.cache
+def _versions(vendor: str) -> str:
+    locked = "FOR UPDATE" if vendor == "postgresql" else ""
+    return f"SELECT id, version FROM tasks_task WHERE id {among(vendor)} ORDER BY id {locked}"  # noqa: S608 - our own names
+
+
 def _write(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str) -> None:
-    """Write each change to its row, to the task in hand and to the log. Equal changes are one statement."""
+    """Write each change to its row, to the task in hand and to the log."""
     if not pairs:
         return
-    alike: defaultdict[bytes, list[tuple[Task, Change]]] = defaultdict(list)
-    for task, change in pairs:
-        alike[msgspec.json.encode((task.status, change.status, change.fields))].append((task, change))
-    for group in alike.values():
-        _update(group, now)
+    _update(pairs, now)
     failpoints.reach("change.written")
     events.append([_apply(task, change, now, actor) for task, change in pairs])
 
 
-def _update(group: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
-    """A compare-and-swap: the rows are locked, and still they must be in the state that the change was decided on."""
-    before, change = group[0][0].status, group[0][1]
-    rows = Task.objects.filter(pk__in=[task.pk for task, _ in group], status=before)
-    written = rows.update(**change.fields, status=change.status, version=F("version") + 1, updated_at=now)
-    if written != len(group):
+def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
+    """A compare-and-swap: the rows are locked, and still they must be in the state that the change was decided on.
+
+    Equal changes are one statement; what differs in values only is sent in one go.
+    """
+    alike: defaultdict[bytes, list[tuple[Task, Change]]] = defaultdict(list)
+    for task, change in pairs:
+        alike[msgspec.json.encode((task.status, change.status, change.fields))].append((task, change))
+    database = connections[connection.alias]
+    rows: defaultdict[tuple[str, ...], list[list[Any]]] = defaultdict(list)
+    for group in alike.values():
+        (first, change), ids = group[0], listed((task.pk for task, _ in group), database.vendor)
+        fields = {**change.fields, "status": change.status, "updated_at": now}
+        values = [driver_value(Task, name, value, database) for name, value in fields.items()]
+        rows[tuple(fields)].append([*values, first.status, ids])
+    with database.cursor() as cursor:
+        written = 0
+        for names, parameters in rows.items():
+            cursor.executemany(_swap(names, database.vendor), parameters)
+            written += cursor.rowcount
+    if written != len(pairs):
         raise Conflict("Somebody else was faster to change the task.")
+
+
+@functools.cache
+def _swap(names: tuple[str, ...], vendor: str) -> str:
+    """Through the ORM the statement would cost more than its execution."""
+    places = ", ".join(f"{quoted(column_of(Task, name))} = %s" for name in names)
+    return f"UPDATE tasks_task SET {places}, version = version + 1 WHERE status = %s AND id {among(vendor)}"  # noqa: S608 - our own names
 
 
 def _apply(task: Task, change: Change, now: dt.datetime, actor: str) -> TaskEvent:

@@ -9,6 +9,6 @@ commit and these signals.
 
 from django.dispatch import Signal
 
-task_changed = Signal()
+task_changed = Signal(use_caching=True)
 log_written = Signal()
 task_logged = Signal()

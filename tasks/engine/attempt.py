@@ -155,4 +155,4 @@ def _finished(task: Task, outcome: Outcome, context: Context, began: float) -> O
 
 
 def _outcome(task: Task, action: Actions, **fields: Any) -> Outcome:
-    return Outcome(task.pk, task.present_lease, action, **fields)
+    return Outcome(task.pk, task.present_lease, action, task=task, **fields)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
-from django.db.models import Min, Q, QuerySet
+from django.db import connection
+from django.db.models import CharField, F, Func, Q, QuerySet
+from django.db.models.query import RawQuerySet
 
 from tasks import lifecycle, registry
-from tasks.database import database_now
 from tasks.engine.session import Session
 from tasks.models import Queue, Task, Worker
 from tasks.models.tasks import CALLBACK
@@ -65,13 +68,28 @@ def names(role: str) -> list[str]:
     return [handler.name for handler in registry.handlers() if not handler.is_async]
 
 
-def claimable(names: Iterable[str]) -> QuerySet[Task]:
+class Unsought(Func):
+    """A column by which SQLite is not to look for rows: it then finds them by the index in whose order they are wanted.
+
+    Else it would read and sort a whole backlog for each claim. PostgreSQL sees that for itself.
+    """
+
+    template = "%(expressions)s"
+    arity = 1
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
+
+
+def claimable(names: Iterable[str], in_order: bool = True) -> QuerySet[Task]:
     """Ready tasks of these names, of queues that are not paused, the most urgent first."""
     paused = Queue.objects.filter(paused_at__isnull=False).values("name")
-    return Task.objects.ready().filter(name__in=names).exclude(queue__in=paused)
+    name = Unsought("name", output_field=CharField()) if in_order else F("name")
+    ready = Task.objects.ready() if in_order else Task.objects.filter(ready=True)
+    return ready.alias(known_name=name).filter(known_name__in=list(names)).exclude(queue__in=paused)
 
 
-def claimable_by(role: str) -> QuerySet[Task]:
+def claimable_by(role: str, in_order: bool = True) -> QuerySet[Task]:
     """What a worker of `role` may take.
 
     An `async def` handler that was in hand when two workers died, or alone when one did, runs alone from then on, in a
@@ -80,8 +98,8 @@ def claimable_by(role: str) -> QuerySet[Task]:
     plain, loop = names(Worker.Roles.PLAIN), names(Worker.Roles.LOOP)
     alone = ~Q(name=CALLBACK) & (Q(crashes__gt=0) | Q(rescues__gt=1))
     if role == Worker.Roles.LOOP:
-        return claimable(loop).exclude(alone)
-    return claimable([*plain, *loop]).filter(Q(name__in=plain) | alone)
+        return claimable(loop, in_order).exclude(alone)
+    return claimable([*plain, *loop], in_order).filter(Q(name__in=plain) | alone)
 
 
 def is_suspect(task: Task) -> bool:
@@ -92,7 +110,10 @@ def is_suspect(task: Task) -> bool:
 def is_waiting(role: str) -> bool:
     """Whether there may be something to claim: a look without a lock. What has become due is made ready first."""
     lifecycle.promote()
-    return claimable_by(role).exists()
+    statement, parameters = _compiled(connection.vendor, role, _known())
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone() is not None
 
 
 def must_wait(tasks: list[Task]) -> bool:
@@ -111,23 +132,45 @@ def must_wait(tasks: list[Task]) -> bool:
 
 def seconds_until_due() -> float:
     """How long an idle worker may sleep if no hint wakes it."""
-    next_run = Task.objects.waiting().filter(ready=False).aggregate(next=Min("run_at"))["next"]
-    if next_run is None:
-        return SAFETY
-    return min(max((next_run - database_now()).total_seconds(), 0.001), SAFETY)
+    left = lifecycle.seconds_until_due()
+    return SAFETY if left is None else min(max(left, 0.001), SAFETY)
 
 
 def plain(session: Session, pace: Pace) -> list[Task]:
     """Tasks for a worker that runs one after the other."""
-    return lifecycle.claim(claimable_by(Worker.Roles.PLAIN)[: pace.batch], session.worker, pace.ahead)
+    return lifecycle.claim(_first(pace.batch, Worker.Roles.PLAIN), session.worker, pace.ahead)
 
 
 def many(session: Session, limit: int, suspects: int = 0) -> list[Task]:
     """Tasks for a worker that runs up to `limit` more at once, and `suspects` of the dubious kind already."""
-    candidates, room = claimable_by(Worker.Roles.LOOP), SUSPECTS - suspects
-    if room <= 0:
+    room = SUSPECTS - suspects
+    return lifecycle.claim(
+        _first(limit, Worker.Roles.LOOP, unsuspected=room <= 0), session.worker, partial(_but_few_suspects, room)
+    )
+
+
+def _first(limit: int, role: str, unsuspected: bool = False) -> RawQuerySet:
+    """The first candidates, locked, without those that somebody else is claiming."""
+    statement, parameters = _compiled(connection.vendor, role, _known(), limit, unsuspected)
+    return Task.objects.raw(statement, parameters)
+
+
+def _known() -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(names(role)) for role in Worker.Roles)
+
+
+@functools.lru_cache(maxsize=1000)
+def _compiled(
+    vendor: str, role: str, known: tuple[tuple[str, ...], ...], limit: int | None = None, unsuspected: bool = False
+) -> tuple[str, tuple[Any, ...]]:
+    """A claim of so many, or without a limit a look; once for all that it depends on, for this costs milliseconds."""
+    if limit is None:
+        return claimable_by(role, in_order=False).values("pk")[:1].query.sql_with_params()
+    candidates = claimable_by(role)
+    if unsuspected:
         candidates = candidates.filter(Q(name=CALLBACK) | Q(crashes=0, rescues=0))
-    return lifecycle.claim(candidates[:limit], session.worker, partial(_but_few_suspects, room))
+    statement, parameters = candidates[:limit].query.sql_with_params()
+    return statement + (" FOR UPDATE SKIP LOCKED" if vendor == "postgresql" else ""), parameters
 
 
 def _but_few_suspects(room: int, candidates: list[Task]) -> list[Task]:

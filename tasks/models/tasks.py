@@ -37,10 +37,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def dead_lettered(self) -> TaskQuerySet:
         return self.filter(status=States.DEAD_LETTERED)
 
-    def due(self) -> TaskQuerySet:
-        """Waiting, with a `run_at` that has come since the flag was last set."""
-        return self.waiting().filter(ready=False, run_at__lte=Now())
-
     def expired(self, before: dt.datetime) -> TaskQuerySet:
         """Over since before that moment, and no dead letter: those wait for somebody. Steps go with their pipeline."""
         return self.filter(finished_at__lt=before, pipeline=None).exclude(status=States.DEAD_LETTERED)
@@ -114,6 +110,7 @@ class Task(models.Model):
         ]
         indexes = [
             models.Index(F("priority").desc(), "run_at", "id", name="task_ready", condition=Q(ready=True)),
+            models.Index("name", "queue", "crashes", "rescues", name="task_ready_name", condition=Q(ready=True)),
             models.Index("queue", "run_at", name="task_oldest", condition=Q(ready=True)),
             models.Index("run_at", name="task_not_ready", condition=Q(ready=False, status__in=sorted(WAITING))),
             models.Index("worker", name="task_held", condition=Q(worker__isnull=False)),

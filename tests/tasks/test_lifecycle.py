@@ -200,3 +200,28 @@ def test_the_database_refuses_what_the_machine_forbids():
         Task.objects.filter(pk=task.pk).update(lease=uuid.uuid4())
     with pytest.raises(IntegrityError), transaction.atomic():
         Task.objects.filter(pk=task.pk).update(attempt=11)
+
+
+@pytest.mark.usefixtures("every_database")
+def test_an_outcome_of_a_task_that_has_changed_meanwhile_is_applied_to_what_it_is_now():
+    task = make_task("processing")
+    outcome = Outcome(task.pk, task.present_lease, Actions.FAIL, error={"type": "E", "detail": "d"}, task=task)
+    lifecycle.cancel(task.pk, "alice")
+    (ended,) = lifecycle.record([outcome], "worker")
+    assert (ended.status, ended.version) == ("canceled", 4)
+    assert task.status == "processing"
+
+
+@pytest.mark.usefixtures("every_database")
+def test_an_outcome_of_an_untouched_task_is_applied_to_the_task_in_hand():
+    task = make_task("processing")
+    (ended,) = lifecycle.record(
+        [Outcome(task.pk, task.present_lease, Actions.COMPLETE, result={"a": 1}, task=task)], "worker"
+    )
+    assert ended is task
+    stored = Task.objects.get(pk=task.pk)
+    assert (
+        (stored.status, stored.version, stored.result)
+        == (task.status, task.version, task.result)
+        == ("completed", 3, {"a": 1})
+    )

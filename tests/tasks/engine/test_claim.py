@@ -195,7 +195,7 @@ def test_an_idle_worker_sleeps_until_something_is_due_and_never_for_long():
     make_task(delay=3600)
     assert claim.seconds_until_due() == claim.SAFETY
     Task.objects.update(run_at=database_now() + dt.timedelta(seconds=0.5))
-    assert 0 < claim.seconds_until_due() <= 0.5
+    assert 0 < claim.seconds_until_due() < 0.51
     Task.objects.update(run_at=database_now() - dt.timedelta(seconds=5))
     assert claim.seconds_until_due() == 0.001
 
@@ -257,3 +257,19 @@ def test_nobody_waits_for_a_row_that_somebody_else_is_about_to_take(on_postgres)
     assert [task.pk for task in lifecycle.claim(Task.objects.ready()[:1], make_worker())] == [second.pk]
     done.set()
     holder.join()
+
+
+# -- by which index: a backlog must cost a claim, and an idle worker's look, nothing -----------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [PLAIN, LOOP])
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL decides by its statistics")
+@pytest.mark.parametrize(("limit", "index"), [(None, "task_ready_name"), (100, "task_ready")])
+def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, limit, index):
+    statement, parameters = claim._compiled("sqlite", role, claim._known(), limit)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        plan = [row[-1] for row in cursor.fetchall()]
+    assert plan[0].split(" (")[0].endswith(f"tasks_task USING INDEX {index}")
+    assert not any("TEMP B-TREE" in step for step in plan)
