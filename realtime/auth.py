@@ -64,7 +64,8 @@ def rights(principal: Principal) -> Rights:
 def of_handshake(scope: dict[str, Any]) -> Principal | None:
     """Who opens the socket; None when the handshake says nothing about it. Raises `Refused`.
 
-    A session counts only from a page of our own: any other page on the web can open a socket with our cookie too.
+    A session counts only from a page of our own: any other page on the web can open a socket with our cookie too. Such
+    a page is refused at once; of its own it would bring a ticket.
     """
     headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
     query = parse_qs(scope.get("query_string", b"").decode("latin1"))
@@ -75,7 +76,12 @@ def of_handshake(scope: dict[str, Any]) -> Principal | None:
     if tickets := query.get("ticket"):
         return _known(access.redeem_ticket(tickets[-1]))
     session_key = _session_key(headers.get("cookie", ""))
-    return access.principal_of_session(session_key) if session_key and is_ours(headers) else None
+    principal = access.principal_of_session(session_key) if session_key else None
+    if principal is None or is_ours(headers):
+        return principal
+    if headers.get("origin"):
+        raise Refused("A session counts only from a page of the hub's own.")
+    return None  # a program, which may still bring a token of its own
 
 
 def of_frame(frame: Authenticate) -> Principal:

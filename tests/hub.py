@@ -52,6 +52,10 @@ class Hub:
         assert self.process.poll() is None, self.log.read_text()
         self.token = self.manage("token", "admin", "--scope", "submit", "read", "operate", "admin").split()[-1]
 
+    def comes_back(self) -> None:
+        """After a reload: ready again."""
+        until(self._is_ready, "a hub that is ready again")
+
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

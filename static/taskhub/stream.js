@@ -153,8 +153,9 @@ export class TaskStream {
   }
 
   #open(credentials) {
-    const socket = new this.#env.WebSocket(this.#address.socket(this.#cursor));
-    socket.onopen = () => credentials && socket.send(JSON.stringify({ type: "authenticate", ...credentials }));
+    const socket = new this.#env.WebSocket(this.#address.socket(this.#cursor, credentials?.ticket));
+    const token = credentials?.token;
+    socket.onopen = () => token && socket.send(JSON.stringify({ type: "authenticate", token }));
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = ({ code, reason }) => this.#lost(code, reason);
     this.#socket = socket;
@@ -514,10 +515,12 @@ class Address {
     this.key = `taskhub.cursor ${this.#url.pathname}`;
   }
 
-  socket(since) {
+  /** A ticket is good once, so it may stand in an address; there it counts before any cookie that comes along. */
+  socket(since, ticket) {
     const url = new URL(this.#url);
     url.protocol = url.protocol.replace("http", "ws");
     if (since) url.searchParams.set("since", since);
+    if (ticket) url.searchParams.set("ticket", ticket);
     return url.href;
   }
 

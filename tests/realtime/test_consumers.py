@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from realtime import consumers
@@ -91,6 +92,18 @@ async def test_who_says_nothing_is_sent_away(connect, transactional_db, monkeypa
     client = await connect()
     assert await client.closed() == 4401
     assert client.frames == []
+
+
+async def test_a_page_of_another_origin_with_our_cookie_is_sent_away_at_once(connect, transactional_db, monkeypatch):
+    monkeypatch.setattr(consumers, "FIRST_FRAME_S", 3600)
+    session = Client()
+    await in_database(session.force_login, await make_user("anna"))
+    cookie = f"sessionid={session.cookies['sessionid'].value}"
+    ours = await connect(cookie=cookie, host="localhost", origin="http://localhost")
+    assert (await ours.next())["type"] == "hello"
+    theirs = await connect(cookie=cookie, host="localhost", origin="http://evil.test")
+    assert await theirs.closed() == 4401
+    assert theirs.frames == []
 
 
 async def test_without_the_scope_read_nothing_may_be_followed(connect, transactional_db):

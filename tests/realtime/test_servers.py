@@ -78,6 +78,15 @@ async def test_frames_go_straight_onto_the_wire(kind, root):
                 assert (await until(client, "task_created"))["task_id"] == str(task.pk)
 
 
+async def test_a_server_that_is_terminated_says_restart(kind, root):
+    """uvicorn by itself; daphne, which cuts its sockets, has to be told a moment before, as the hub does it."""
+    with running(kind) as server:
+        async with server.open(TASKS, root) as client:
+            await until(client, "subscribed")
+            server.tell(signal.SIGUSR1 if kind == "daphne" else signal.SIGTERM)
+            assert await close_code(client) == 1012
+
+
 class Collector:
     """A client that reconnects whenever it is cut, and goes on from the last cursor it was sent."""
 
