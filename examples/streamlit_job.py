@@ -43,7 +43,7 @@ def watch() -> None:
 
 st.title("Report")
 if st.button("Build the report of November"):
-    st.session_state.job = hub().submit("demo.report", {"month": "2026-11", "pages": 20})["id"]
+    st.session_state.job = hub().submit("demo.report", {"month": "2026-11", "pages": 10})["id"]
     st.session_state.ended = False
 if "job" in st.session_state:
     st.fragment(watch, run_every=None if st.session_state.ended else EVERY)()

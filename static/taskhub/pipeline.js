@@ -4,6 +4,7 @@ import { wireActions } from "./actions.js";
 import { showConnection } from "./connection.js";
 import { wireDialogs } from "./dialogs.js";
 import { regionsOf } from "./regions.js";
+import { label } from "./status.js";
 import { TaskStream } from "./stream.js";
 import { keepTimes, setServerTime } from "./time.js";
 
@@ -14,7 +15,7 @@ const STATUS_OF = { StepStartEvent: "processing", StepCompleteEvent: "completed"
 const page = document.getElementById("pipeline");
 const { id, cursor } = page.dataset;
 const stream = new TaskStream(`/api/v1/pipelines/${id}/stream`, { since: cursor || null });
-const { look, renew } = regionsOf(page, follow);
+const { look, renew } = regionsOf(page, renewed);
 const followed = new Set();
 
 function take(event) {
@@ -29,6 +30,13 @@ function show({ type, step_index }) {
   const node = document.getElementById(`step-${step_index}`);
   node.dataset.status = STATUS_OF[type];
   node.querySelector("use").setAttribute("href", `#status-${STATUS_OF[type]}`);
+  node.querySelector("[data-note]").textContent = label(STATUS_OF[type]);
+  node.querySelector(".done").setAttribute("width", 0);
+}
+
+function renewed() {
+  follow();
+  trace({ target: page.querySelector(".node:hover, .node:focus-visible") });
 }
 
 // -- The progress of the steps that run
@@ -58,7 +66,7 @@ function showProgress({ task_id, percent, message }) {
 // -- What leads to a step, and from it
 
 function trace({ target }) {
-  const step = target.closest?.(".node")?.dataset.step;
+  const step = target?.closest?.(".node")?.dataset.step;
   for (const line of page.querySelectorAll(".line")) {
     line.classList.toggle("traced", step !== undefined && (line.dataset.start === step || line.dataset.end === step));
   }

@@ -5,8 +5,9 @@ import { regionsOf } from "./regions.js";
 import { TaskStream } from "./stream.js";
 import { keepTimes, setServerTime } from "./time.js";
 
+const LOOK_MS = 500; // a busy hub has news all the time
 const page = document.getElementById("pipelines");
-const { look, renew } = regionsOf(page);
+const { look, renew } = regionsOf(page, undefined, LOOK_MS);
 const stream = new TaskStream("/api/v1/stream", { since: page.dataset.cursor || null, batch: true });
 
 stream.on("*", (event) => event.pipeline_id && event.event_id && look());

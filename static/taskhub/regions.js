@@ -5,8 +5,11 @@ import { refreshTimes } from "./time.js";
 
 const LOOK_MS = 150;
 
-/** Below `page`. `look` renews soon, however often it is called meanwhile; `renew` at once, and says when it is done. */
-export function regionsOf(page, afterwards = () => {}) {
+/**
+ * Below `page`. `look` renews soon, however often it is called meanwhile; `renew` at once, and says when it is done.
+ * `spacing` is the least time between two looks, in milliseconds.
+ */
+export function regionsOf(page, afterwards = () => {}, spacing = LOOK_MS) {
   let looking = null;
 
   async function renew() {
@@ -19,7 +22,7 @@ export function regionsOf(page, afterwards = () => {}) {
   }
 
   function look() {
-    looking ??= setTimeout(() => renew().catch(() => {}).then(() => (looking = null)), LOOK_MS);
+    looking ??= setTimeout(() => renew().catch(() => {}).then(() => (looking = null)), spacing);
   }
 
   return { look, renew };
@@ -30,7 +33,19 @@ function renewRegion(page, fresh) {
   if (region.innerHTML === fresh.innerHTML || region.querySelector("[aria-busy=true]")) return;
   if (fresh.dataset.status) region.dataset.status = fresh.dataset.status;
   if (fresh.querySelector(":scope > [data-key]")) renewList(region, fresh);
-  else region.replaceChildren(...fresh.childNodes);
+  else if (!renewParts(region, fresh)) region.replaceChildren(...fresh.childNodes);
+}
+
+/** Exchanges only those `data-part`s that differ: nothing else moves or blinks. False when there are others than before. */
+function renewParts(region, fresh) {
+  const [present, coming] = [region, fresh].map((root) => [...root.querySelectorAll("[data-part]")]);
+  if (!present.length || present.map(nameOf).join("\n") !== coming.map(nameOf).join("\n")) return false;
+  present.forEach((part, index) => part.outerHTML !== coming[index].outerHTML && part.replaceWith(coming[index]));
+  return true;
+}
+
+function nameOf(part) {
+  return part.dataset.part;
 }
 
 /** The newest is first. What has not changed stays as it is: open details, a selection. */

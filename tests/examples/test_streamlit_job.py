@@ -91,8 +91,8 @@ def test_it_polls_while_the_job_runs_and_stops_at_its_end(streamlit):
         return streamlit.every is None
 
     until(ended, "the report")
-    assert {text for _, text in bars} & {f"{5 * page}% · page {page} of 20" for page in range(1, 20)}
-    assert streamlit.shown == [(1.0, "100% · done"), {"month": "2026-11", "pages": 20}]
+    assert {text for _, text in bars} & {f"{10 * page}% · page {page} of 10" for page in range(1, 10)}
+    assert streamlit.shown == [(1.0, "100% · done"), {"month": "2026-11", "pages": 10}]
 
 
 def test_a_failure_is_shown_in_its_own_words(streamlit, hub):

@@ -45,15 +45,15 @@ def watch(page, hub, **task) -> None:
     page.goto(f"/static/examples/watch.html?task={hub.submit(**task)['id']}")
 
 
-@pytest.mark.parametrize(("script", "state"), [("", "live"), (WITHOUT_SOCKETS, "polling")], ids=["socket", "polling"])
-def test_progress_then_full_and_the_result(page, hub, script, state):
+@pytest.mark.parametrize(("script", "state", "steps"), [("", "live", 15), (WITHOUT_SOCKETS, "polling", 60)])
+def test_progress_then_full_and_the_result(page, hub, script, state, steps):
     page.add_init_script(script)
-    watch(page, hub, name="test.steps", payload={"count": 40, "pause": 0.5})
+    watch(page, hub, name="test.steps", payload={"count": steps, "pause": 0.3})
     expect(page.locator("#connection")).to_have_text(state, timeout=PATIENCE * 1000)
     expect(page.locator("#message")).to_have_text(re.compile(r"step \d+"))
     before = page.locator("#message").inner_text()
     expect(page.locator("#message")).not_to_have_text(before)
-    expect(page.locator("#result")).to_have_text(re.compile('"steps": 40'), timeout=PATIENCE * 1000)
+    expect(page.locator("#result")).to_have_text(re.compile(f'"steps": {steps}'), timeout=PATIENCE * 1000)
     expect(page.locator("#percent")).to_have_text("100%")
     assert page.locator("#bar").evaluate("bar => bar.value") == 100
 

@@ -209,11 +209,16 @@ def told_of_pipeline(event: TaskEvent) -> str:
     return OF_PIPELINE[Types(event.type)][1].format(event.data.get("step_name", ""))
 
 
+NOTE = 24  # characters of a message that fit into a drawn step; `pipeline.js` cuts there, too
+
+
 @register.filter
 def note(step: Step) -> str:
     """What a drawn step says under its name."""
     if step.status == States.COMPLETED:
         return took(step) or label(step.status)
+    if step.task and step.status == States.PROCESSING and step.task.progress_message:
+        return step.task.progress_message[:NOTE]
     if step.task and step.status in (States.PROCESSING, States.FAILED) and step.task.attempt > 1:
         return f"{label(step.status)}, attempt {step.task.attempt} of {step.task.max_attempts}"
     return label(step.status)

@@ -198,6 +198,20 @@ def test_a_running_step_shows_its_progress(page, stream):
 
 @pytest.mark.browser
 @pytest.mark.usefixtures("transactional_db")
+def test_what_has_not_changed_is_not_touched(page, stream):
+    pipeline = make_pipeline(*(step(f"s{n}") for n in range(3)))
+    visit(page, address(pipeline))
+    page.evaluate("document.querySelectorAll('[data-part]').forEach(part => part.mine = true)")
+    run(pipeline, "s1")
+    stream.tell()
+    expect(page.locator(".steps tr[data-part=s1] .chip")).to_have_text("Completed")
+    old = "parts => parts.filter(part => part.mine).map(part => part.dataset.part)"
+    assert page.locator(".node").evaluate_all(old) == ["s0", "s2"]
+    assert page.locator(".steps tr").evaluate_all(old) == ["s0", "s2"]
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("transactional_db")
 def test_a_button_acts_on_the_pipeline(page, stream):
     pipeline = make_pipeline()
     visit(page, address(pipeline))

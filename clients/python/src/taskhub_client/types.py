@@ -60,6 +60,7 @@ class Task(TypedDict):
     worker: str | None
     created_at: str
     started_at: str | None
+    eta: str | None
     finished_at: str | None
     updated_at: str
 
