@@ -4,17 +4,19 @@ import { flash } from "./rows.js";
 import { refreshTimes } from "./time.js";
 
 const LOOK_MS = 150;
+const RETRY_MS = 2000;
 
 /**
  * Below `page`. `look` renews soon, however often it is called meanwhile; `renew` at once, and says when it is done.
  * `spacing` is the least time between two looks, in milliseconds.
  */
 export function regionsOf(page, afterwards = () => {}, spacing = LOOK_MS) {
+  let wanted = false;
   let looking = null;
 
   async function renew() {
     const response = await fetch(location.href, { headers: { "HX-Request": "true" } });
-    if (!response.ok) throw new Error(`the page answered ${response.status}`);
+    if (!response.ok) throw Object.assign(new Error(`the page answered ${response.status}`), { status: response.status });
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
     refreshTimes(fresh);
     for (const region of fresh.querySelectorAll("[data-region]")) renewRegion(page, region);
@@ -22,10 +24,30 @@ export function regionsOf(page, afterwards = () => {}, spacing = LOOK_MS) {
   }
 
   function look() {
-    looking ??= setTimeout(() => renew().catch(() => {}).then(() => (looking = null)), spacing);
+    wanted = true;
+    looking ??= keepLooking().finally(() => (looking = null));
+  }
+
+  /** What happens while the server renders may be missing in its answer: then it is asked once more. */
+  async function keepLooking() {
+    while (wanted) {
+      await pause(spacing);
+      wanted = false;
+      await renew().catch(comeAgain);
+    }
+  }
+
+  async function comeAgain({ status }) {
+    if (status >= 400 && status < 500) return;
+    await pause(RETRY_MS);
+    wanted = true;
   }
 
   return { look, renew };
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function renewRegion(page, fresh) {

@@ -14,7 +14,7 @@ from tasks.pipelines import verbs
 from tasks.pipelines.advance import advance
 from tasks.states import Actions
 from tests.factories import claim
-from tests.tasks.pipelines.factories import begin, make_pipeline, run, step, task_of
+from tests.tasks.pipelines.factories import begin, make_pipeline, now, run, step, task_of
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -208,6 +208,30 @@ def test_what_has_not_changed_is_not_touched(page, stream):
     old = "parts => parts.filter(part => part.mine).map(part => part.dataset.part)"
     assert page.locator(".node").evaluate_all(old) == ["s0", "s2"]
     assert page.locator(".steps tr").evaluate_all(old) == ["s0", "s2"]
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("transactional_db")
+def test_what_happens_while_the_page_is_rendered_is_seen_too(page, stream):
+    pipeline = make_pipeline()
+    visit(page, address(pipeline))
+
+    def render_late(route):
+        rendered = route.fetch()
+        run(pipeline, "load")
+        stream.tell()
+        await_version(page, now(pipeline).version)
+        route.fulfill(response=rendered)
+
+    page.route(f"**{address(pipeline)}", render_late, times=1)
+    run(pipeline, "extract")
+    stream.tell()
+    expect(page.locator(".task-status .chip")).to_have_text("Completed")
+    expect(page.locator(".task-progress b")).to_have_text("2 of 2")
+
+
+def await_version(page, version):
+    expect(page.locator("#pipeline")).to_have_attribute("data-version", str(version))
 
 
 @pytest.mark.browser
