@@ -91,7 +91,6 @@ TEMPLATES = [
         },
     },
 ]
-APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"

@@ -43,6 +43,12 @@ def uuid7() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
+def least_id(moment: dt.datetime) -> uuid.UUID:
+    """The least id that a UUIDv7 of that moment can have: so ids answer questions about the time of creation."""
+    milliseconds = min(max(0, int(moment.timestamp() * 1000)), 2**48 - 1)
+    return uuid.UUID(int=milliseconds << 80)
+
+
 def database_now() -> dt.datetime:
     """The database's clock, aware, in UTC: the one clock that leases, deadlines and `run_at` are measured by."""
     if connection.vendor == "sqlite":  # the database is this process, so its clock is ours

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from tasks import counts, registry
 from tasks.admin.display import label
+from tasks.database import least_id
 from tasks.models.tasks import CALLBACK
 from tasks.states import States
 
@@ -196,14 +196,8 @@ MARGIN = dt.timedelta(hours=1)
 
 
 def created_from(moment: dt.datetime) -> Q:
-    return Q(created_at__gte=moment, pk__gte=_id_at(moment - MARGIN))
+    return Q(created_at__gte=moment, pk__gte=least_id(moment - MARGIN))
 
 
 def created_until(moment: dt.datetime) -> Q:
-    return Q(created_at__lt=moment, pk__lt=_id_at(moment + MARGIN))
-
-
-def _id_at(moment: dt.datetime) -> uuid.UUID:
-    """The lowest id that a UUIDv7 of that time can have."""
-    milliseconds = int(moment.timestamp() * 1000)
-    return uuid.UUID(int=milliseconds << 80)
+    return Q(created_at__lt=moment, pk__lt=least_id(moment + MARGIN))

@@ -49,10 +49,12 @@ class Counter(Protocol):
         """Count one request of `key`: how many there are in its window now, and the seconds until that ends."""
 
 
-def rate_of(key: str) -> Rate:
-    """Count one request of `key` (a `Principal.key`)."""
+def rate_of(key: str, limit: int | None = None) -> Rate:
+    """Count one request of `key` (a `Principal.key`, or up to 50 characters of the caller's). Without a limit of the
+    caller's it is `TASKHUB_RATE_LIMIT`.
+    """
     count, left = _counter().hit(key)
-    return Rate(settings.TASKHUB_RATE_LIMIT, count, max(1, round(left)))
+    return Rate(limit or settings.TASKHUB_RATE_LIMIT, count, max(1, round(left)))
 
 
 @functools.cache

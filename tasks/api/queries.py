@@ -13,6 +13,7 @@ from django.db.models import Q
 from msgspec import Meta
 from rest_framework.request import Request
 
+from tasks.database import least_id
 from tasks.documents import check_document
 from tasks.exceptions import FieldError, InvalidTask
 from tasks.models.tasks import TaskQuerySet
@@ -108,12 +109,6 @@ def _conditions(query: TaskQuery) -> Iterator[Q]:
     if query.owner is not None:
         yield Q(owner_id__in=list(get_user_model().objects.filter(username=query.owner).values_list("pk", flat=True)))
     if query.created_after is not None:
-        yield Q(created_at__gt=query.created_after, id__gte=_least_id(query.created_after - SLACK))
+        yield Q(created_at__gt=query.created_after, id__gte=least_id(query.created_after - SLACK))
     if query.created_before is not None:
-        yield Q(created_at__lt=query.created_before, id__lt=_least_id(query.created_before + SLACK))
-
-
-def _least_id(moment: dt.datetime) -> uuid.UUID:
-    """The least UUIDv7 of a moment: ids sort by time, and have the index that `created_at` has not."""
-    milliseconds = min(max(0, int(moment.timestamp() * 1000)), 2**48 - 1)
-    return uuid.UUID(int=milliseconds << 80)
+        yield Q(created_at__lt=query.created_before, id__lt=least_id(query.created_before + SLACK))

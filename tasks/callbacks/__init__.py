@@ -6,5 +6,8 @@
     answer      what came back, and what it means
     request     one request
 
-They know neither models nor engine, and import nothing of `tasks` but its pure modules.
+These know neither models nor engine, and import nothing of `tasks` but its pure modules. Between them and the tables:
+
+    delivery · settlement    what is sent for a task, and what its answer changes
+    ownership                the secret of an owner
 """

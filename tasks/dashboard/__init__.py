@@ -6,6 +6,6 @@ listing                     which tasks the list shows
 waiting                     why a task has not started
 drawing                     where the steps of a pipeline are drawn; pure
 views · pipelines           the pages
-signin · policy             signing in, what browsers may load
+signin · secret · policy    signing in, the secret of one's callbacks, what browsers may load
 urls                        their addresses
 """

@@ -21,11 +21,13 @@ import msgspec
 from tasks.changes import ETA_LEAST
 from tasks.documents import check_document
 from tasks.errors import storable
+from tasks.exceptions import FieldError, TooLarge
 from tasks.logs import LogLine
 from tasks.models import Task
 
 MESSAGE_LIMIT, LINE_LIMIT = 500, 4096  # characters
 LINES_KEPT = 1000  # per attempt
+STATE_LIMIT = 256 * 1024  # bytes of JSON
 BETTER_THAN_USUAL = 10.0  # percent, from which on the progress says more than earlier runs
 DEADLINE, SHUTDOWN = "deadline", "shutdown"  # reasons besides the requests "cancel" and "pause"
 
@@ -109,7 +111,10 @@ class Context:
             self._reports.lines.append(LogLine(level[:8], storable(text)[:LINE_LIMIT], dt.datetime.now(dt.UTC)))
 
     def checkpoint(self) -> None:
-        """Save `state`; end here if a cancel or a pause was requested or the worker stops. Call it between steps."""
+        """Save `state`; end here if a cancel or a pause was requested or the worker stops. Call it between steps.
+
+        Raises `InvalidTask`, which dead-letters the task, for a state that is no JSON or has more than 256 KiB of it.
+        """
         self._save_state()
         if self.interruption:
             raise Interrupted(self.interruption)
@@ -153,6 +158,9 @@ class Context:
     def _save_state(self) -> None:
         check_document(self.state, "state")
         encoded = msgspec.json.encode(self.state)
+        if len(encoded) > STATE_LIMIT:
+            detail = f"ctx.state has {len(encoded)} bytes of JSON; at most {STATE_LIMIT} are kept."
+            raise TooLarge(FieldError("state", detail))
         if encoded != self._saved:
             with self._lock:
                 self._saved, self._reports.state = encoded, msgspec.json.decode(encoded)

@@ -29,6 +29,12 @@ def test_ids_sort_by_their_time_of_creation():
     assert {id.version for id in ids} == {7}
 
 
+def test_the_least_id_of_a_moment_bounds_what_was_made_then():
+    before, id, after = dt.datetime.now(dt.UTC), uuid7(), dt.datetime.now(dt.UTC) + dt.timedelta(milliseconds=1)
+    assert database.least_id(before) <= id < database.least_id(after)
+    assert database.least_id(dt.datetime(1960, 1, 1, tzinfo=dt.UTC)).int == 0
+
+
 @pytest.mark.usefixtures("every_database")
 def test_the_clock_is_aware_in_utc_and_goes_on_within_a_transaction():
     with transaction.atomic():

@@ -75,6 +75,8 @@ ROUTES = {
     "GET tasks/<uuid:id>/": "302 200 404 200 200",
     "GET pipelines/": PAGE,
     "GET pipelines/<uuid:id>/": "302 200 404 200 200",
+    "GET account/callback-secret": PAGE,
+    "POST account/callback-secret": "302 400 400 400 400",
     "GET login": EVERYBODY,
     "POST logout": "302 302 302 302 302",
     "GET signin/<str:raw>": EVERYBODY,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from tasks.api import limits
+from tasks.dashboard import signin
+from tasks.dashboard.signin import TRIES_BY_NAME
 from tasks.signin import make_link
 
 pytestmark = pytest.mark.django_db
@@ -70,3 +73,33 @@ def test_in_production_there_are_no_links(path, settings):
     settings.DEVELOPMENT = False
     assert Client().get(path).status_code == 404
     assert Client().post(path).status_code == 404
+
+
+# -- guessing ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def counter(monkeypatch):
+    """Counts of this test's own."""
+    counter = limits.MemoryCounter()
+    monkeypatch.setattr(limits, "_counter", lambda: counter)
+
+
+@pytest.mark.parametrize("path", ["/login", "/admin/login/"])
+def test_a_name_has_so_many_tries_a_minute(alice, path):
+    client = Client()
+    answers = [client.post(path, {"username": "alice", "password": "wrong"}) for _ in range(TRIES_BY_NAME + 1)]
+    assert [answer.status_code for answer in answers] == [200] * TRIES_BY_NAME + [429]
+    assert 1 <= int(answers[-1]["Retry-After"]) <= 60
+    assert client.post(path, {"username": "Alice", "password": "alice"}).status_code == 429
+    assert not signed_in(client)
+    assert client.post(path, {"username": "bob", "password": "bob"}).status_code == 200
+    assert client.get(path).status_code == 200
+
+
+def test_an_address_has_so_many_tries_for_all_names(alice, monkeypatch):
+    monkeypatch.setattr(signin, "TRIES_BY_ADDRESS", 3)
+    tries = [Client().post("/login", {"username": f"u{n}", "password": "x"}).status_code for n in range(4)]
+    assert tries == [200, 200, 200, 429]
+    elsewhere = Client(REMOTE_ADDR="198.51.100.7")
+    assert elsewhere.post("/login", {"username": "alice", "password": "alice"}).status_code == 302

@@ -76,7 +76,7 @@ def test_a_database_that_is_away_is_not_our_fault(browser, monkeypatch):
     assert "The database is away" in page.content.decode()
 
 
-@pytest.mark.parametrize("code", [400, 403, 404, 500, 503])
+@pytest.mark.parametrize("code", [400, 403, 404, 429, 500, 503])
 def test_error_pages_need_nothing(code):
     assert str(code) in render_to_string(f"{code}.html")
 

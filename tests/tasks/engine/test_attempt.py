@@ -152,6 +152,8 @@ def test_the_outcome_carries_the_state(perform):
 def test_a_state_that_is_no_json_is_a_permanent_error(perform):
     outcome = perform(lambda ctx: ctx.state.update(file=object()))
     assert (outcome.action, outcome.error["type"], outcome.state) == (A.BURY, "InvalidState", None)
+    outcome = perform(lambda ctx: ctx.state.update(page="x" * 300_000))
+    assert (outcome.action, outcome.error["type"], outcome.state) == (A.BURY, "InvalidState", None)
 
 
 # -- transactions -------------------------------------------------------------------------------------------------

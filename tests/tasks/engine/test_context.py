@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.engine import context as module
-from tasks.engine.context import Context, Estimate, Interrupted, Reports, TaskLogHandler, current
-from tasks.exceptions import InvalidTask
+from tasks.engine.context import STATE_LIMIT, Context, Estimate, Interrupted, Reports, TaskLogHandler, current
+from tasks.exceptions import InvalidTask, TooLarge
 from tasks.models import Task
 
 
@@ -108,6 +108,13 @@ def test_a_state_that_is_no_json_is_refused_at_the_checkpoint(context):
     context.state["file"] = object()
     with pytest.raises(InvalidTask, match="object"):
         context.checkpoint()
+
+
+def test_a_state_that_is_too_large_is_refused_with_its_size(context):
+    context.state["page"] = "x" * STATE_LIMIT
+    with pytest.raises(TooLarge, match=f"ctx.state has 26.... bytes of JSON; at most {STATE_LIMIT} are"):
+        context.checkpoint()
+    assert context.take_reports().state is None
 
 
 def test_the_end_tells_the_state_unless_it_was_never_another(context):
