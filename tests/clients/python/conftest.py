@@ -1,4 +1,4 @@
-"""A real hub for the clients, and a gate before it."""
+"""The client under test, behind a gate."""
 
 from __future__ import annotations
 
@@ -7,29 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from taskhub_client import Client
-from tests.clients.python.gate import Gate
-from tests.hub import Hub
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory) -> Iterator[Hub]:
-    hub = Hub(tmp_path_factory.mktemp("hub"))
-    hub.start()
-    yield hub
-    hub.stop()
-
-
-@pytest.fixture
-def gate(hub) -> Iterator[Gate]:
-    gate = Gate(hub.port)
-    yield gate
-    gate.close()
-
-
-@pytest.fixture
-def url(gate) -> str:
-    """The hub's address, behind the gate."""
-    return gate.open()
 
 
 @pytest.fixture

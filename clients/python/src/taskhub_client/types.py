@@ -35,7 +35,7 @@ class PipelineError(Error):
 
 
 class Task(TypedDict):
-    """A task. `timeout` is in seconds."""
+    """A task. `timeout` is in seconds; `eta` is when the attempt that runs will probably be through."""
 
     id: str
     name: str
