@@ -119,6 +119,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
 elif _database["ENGINE"] == "django.db.backends.postgresql":
     _database["OPTIONS"] = {
+        "prepare_threshold": 5,  # PostgreSQL keeps the plans of the engine's statements; a pooler may want None
         **_database.get("OPTIONS", {}),
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,

@@ -22,7 +22,19 @@ from django.db.models.query import RawQuerySet
 
 from tasks import backlog, changes, durations, events, failpoints
 from tasks.changes import Change, Outcome
-from tasks.database import among, column_of, database_now, driver_value, insert, listed, quoted, transactional, uuid7
+from tasks.database import (
+    among,
+    column_of,
+    cursor_for_rows,
+    database_now,
+    driver_value,
+    execute_each,
+    insert,
+    listed,
+    quoted,
+    transactional,
+    uuid7,
+)
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
 from tasks.models.tasks import TaskQuerySet
@@ -348,10 +360,10 @@ def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
         fields = {**change.fields, "status": change.status, "updated_at": now}
         values = [driver_value(Task, name, value, database) for name, value in fields.items()]
         rows[tuple(fields)].append([*values, first.status, ids])
-    with database.cursor() as cursor:
-        written = 0
+    written = 0
+    with cursor_for_rows(database) as cursor:
         for names, parameters in rows.items():
-            cursor.executemany(_swap(names, database.vendor), parameters)
+            execute_each(cursor, _swap(names, database.vendor), parameters)
             written += cursor.rowcount
     if written != len(pairs):
         raise Conflict("Somebody else was faster to change the task.")
