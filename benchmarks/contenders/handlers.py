@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
+
 from benchmarks.contenders import increment
 from tasks import handler
+
+MILLISECOND = 0.001
 
 
 @handler("benchmark.increment")
 def work(ctx) -> None:
     increment()
+
+
+@handler("benchmark.compute")
+def compute(ctx, seconds: float, reports: bool) -> dict:
+    """Compute for so long, saying how far it is after each millisecond, or nothing. How much of both was done."""
+    pieces = calls = 0
+    block = bytes(4096)
+    began = time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds:
+        block = hashlib.sha256(block).digest() * 128
+        pieces += 1
+        if reports and elapsed >= calls * MILLISECOND:
+            calls += 1
+            ctx.progress(100 * elapsed / seconds, f"piece {pieces}")
+    if reports:
+        ctx.progress(100, "the last word")
+    return {"pieces": pieces, "calls": calls}
