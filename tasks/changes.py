@@ -174,7 +174,10 @@ def _fatal(task: Task, crashes: int, rescues: int) -> dict[str, Any] | None:
     return None
 
 
-def deferred(until: dt.datetime) -> Change:
+def deferred(task: Task, until: dt.datetime, now: dt.datetime) -> Change:
+    """The attempt goes on at the receiver's. Nobody is left here to hear of a cancel, so that one acts at once."""
+    if task.requested == A.CANCEL:
+        return _as_requested(task, now)
     fields = {"worker_id": None, "deferred_until": until}
     return Change(States.PROCESSING, fields=fields, message="The receiver reports the result later.")
 

@@ -136,7 +136,8 @@ def defer(task_id: uuid.UUID, lease: uuid.UUID, seconds: float, actor: str) -> b
     """The receiver of a callback answers later: the attempt goes on without a worker. False when the lease is lost."""
     held = _held({task_id: lease})
     now = database_now()
-    _write([(task, changes.deferred(now + dt.timedelta(seconds=seconds))) for task in held], now, actor)
+    until = now + dt.timedelta(seconds=seconds)
+    _write_or_end([(task, changes.deferred(task, until, now)) for task in held], now, actor)
     return bool(held)
 
 
@@ -282,10 +283,7 @@ def operate(tasks: QuerySet[Task], action: Actions, actor: str) -> Operated:
         except Conflict as conflict:
             refused.append((task, conflict))
     before = [task.standing for task, _ in due]
-    # Of a deferred callback no worker will record the attempt.
-    ends = [(task, change) for task, change in due if task.lease and change.status != States.PROCESSING]
-    _end([(task, Outcome(task.pk, task.present_lease, A.CANCEL), change) for task, change in ends], now, actor)
-    _write([pair for pair in due if pair not in ends], now, actor)
+    _write_or_end(due, now, actor)
     return Operated([(stood, task) for stood, (task, _) in zip(before, due, strict=True)], refused)
 
 
@@ -412,6 +410,13 @@ def _end(ends: Sequence[tuple[Task, Outcome, Change]], now: dt.datetime, actor: 
     """Write the ends of attempts: a row for each attempt, and the change of its task."""
     insert([_attempt(task, change, outcome, now) for task, outcome, change in ends])
     _write([(task, change) for task, _, change in ends], now, actor)
+
+
+def _write_or_end(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str) -> None:
+    """Changes that may end attempts of deferred callbacks, which no worker will record."""
+    ends = [(task, change) for task, change in pairs if task.lease and change.status != States.PROCESSING]
+    _end([(task, Outcome(task.pk, task.present_lease, A.CANCEL), change) for task, change in ends], now, actor)
+    _write([pair for pair in pairs if pair not in ends], now, actor)
 
 
 def _attempt(task: Task, change: Change, outcome: Outcome, now: dt.datetime) -> Attempt:

@@ -32,7 +32,6 @@ TESTED_ELSEWHERE = {  # module: the tests that would fail with it
     "realtime/groups.py": "realtime/test_receivers.py",
     "tasks/signals.py": "tasks/test_events.py",
     "tasks/callbacks/answer.py": "tasks/callbacks/test_request.py",
-    "tasks/callbacks/settlement.py": "tasks/api/test_receivers.py",
     "tasks/api/authentication.py": "tasks/api/test_routes.py",
     "tasks/api/permissions.py": "tasks/api/test_routes.py",
     "tasks/api/endpoint.py": "tasks/api/test_limits.py",
@@ -42,13 +41,6 @@ TESTED_ELSEWHERE = {  # module: the tests that would fail with it
     "tasks/api/queries.py": "tasks/api/test_list.py",
     "tasks/api/examples.py": "tasks/api/test_schema.py",
 }
-TWIN_OWED = {  # run by the journeys and by run_pending, but without a test module of their own so far
-    f"tasks/engine/{name}.py"
-    for name in (
-        "attempt", "broker", "claim", "context", "deadline", "desk", "endurance", "halt",
-        "kinship", "loop", "plain", "pulse", "runner", "session", "sweeps",
-    )
-}  # fmt: skip
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
 WRITING = {"update", "aupdate", "bulk_update", "bulk_create", "create", "update_or_create", "get_or_create", "save"}
 PLACES = re.compile(r"\bTask\.objects\b|\btasks?(\.objects)?$")  # what such a call is made on
@@ -74,12 +66,11 @@ def test_a_module_says_what_lives_there(module):
 @each([module for module in MODULES if module.name != "__init__.py"])
 def test_a_module_has_a_twin_among_the_tests(module):
     twin = TESTED_ELSEWHERE.get(str(module), f"{module.parts[0]}/**/test_{module.stem.replace('-', '_')}.py")
-    has_twin = bool(list((ROOT / "tests").glob(twin)))
-    assert has_twin or str(module) in TWIN_OWED, f"{module} has no {twin}"
+    assert list((ROOT / "tests").glob(twin)), f"{module} has no {twin}"
 
 
 def test_no_excuse_outlives_its_module():
-    assert {str(module) for module in MODULES} >= set(TESTED_ELSEWHERE) | TWIN_OWED
+    assert {str(module) for module in MODULES} >= set(TESTED_ELSEWHERE)
 
 
 @each(MODULES)

@@ -241,7 +241,7 @@ def test_progress_that_says_nothing_of_the_end_leaves_the_estimate_as_it_is():
 
 def test_a_deferred_attempt_goes_on_without_a_worker_under_the_same_lease():
     task, until = row(), NOW + dt.timedelta(hours=1)
-    change = changes.deferred(until)
+    change = changes.deferred(task, until, NOW)
     assert (change.status, change.fields) == (S.PROCESSING, {"worker_id": None, "deferred_until": until})
     assert_the_row_fits(task, change)
 
