@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from django.db.models.functions import Now
+from django.db import connection
 
-from tasks.database import database_now
+from tasks import database
+
+ASKED = {"sqlite": re.compile(r"(?i)'now'"), "postgresql": re.compile(r"(?i)\b(clock|statement)_timestamp\(\)")}
+TOLD = {"sqlite": "'{:%Y-%m-%d %H:%M:%S.%f}'", "postgresql": "timestamptz '{:%Y-%m-%d %H:%M:%S.%f}+00'"}
 
 
 class Clock:
@@ -25,16 +29,11 @@ class Clock:
 
     @contextmanager
     def installed(self) -> Iterator[Clock]:
-        """Wherever the hub asks the database for the time, in Python or within a statement, it is told this one."""
-        askers = [module for module in list(sys.modules.values()) if vars(module).get("database_now") is database_now]
-        with mock.patch.multiple(Now, as_sql=self._as_sql, as_sqlite=self._as_sql, as_postgresql=self._as_sql):
-            for module in askers:
-                module.database_now = lambda: self.now  # type: ignore[attr-defined]
-            try:
-                yield self
-            finally:
-                for module in askers:
-                    module.database_now = database_now  # type: ignore[attr-defined]
+        """Wherever this thread asks the database for the time, in a statement or for SQLite in Python, it is told."""
+        here = SimpleNamespace(datetime=SimpleNamespace(now=lambda zone: self.now), UTC=dt.UTC)
+        with mock.patch.object(database, "dt", here), connection.execute_wrapper(self._execute):
+            yield self
 
-    def _as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
-        return "%s", [connection.ops.adapt_datetimefield_value(self.now)]
+    def _execute(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        vendor = connection.vendor
+        return execute(ASKED[vendor].sub(TOLD[vendor].format(self.now), sql), params, many, context)

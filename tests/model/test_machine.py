@@ -382,7 +382,7 @@ def seen(task: Task) -> dict[str, object]:
 
 
 BUDGET = settings(
-    max_examples=20, stateful_step_count=40, deadline=None, derandomize=True, database=None,
+    max_examples=15, stateful_step_count=40, deadline=None, derandomize=True, database=None,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
@@ -397,4 +397,4 @@ def test_the_tables_follow_the_rules():
 @pytest.mark.full
 @pytest.mark.usefixtures("every_database")
 def test_the_tables_follow_the_rules_for_long():
-    run(Machine, settings=settings(BUDGET, max_examples=2000, stateful_step_count=50, derandomize=False))
+    run(Machine, settings=settings(BUDGET, max_examples=1500, stateful_step_count=50, derandomize=False))
