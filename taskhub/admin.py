@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 ORDER = ["DeadLetter", "Task", "Pipeline", "Queue", "Worker", "TaskEvent", "Token"]  # the most needed first
@@ -25,7 +25,7 @@ class HubSite(AdminSite):
                 app["models"].sort(key=lambda model: _place(model["object_name"]))
         return sorted(apps, key=lambda app: app["app_label"] != "tasks")
 
-    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
         from tasks.dashboard.signin import throttled  # which needs the models
 
         return throttled(super().login)(request, extra_context)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.views import LoginView
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -20,15 +21,16 @@ from tasks.access import digest
 from tasks.api.limits import Rate, rate_of
 from tasks.signin import redeem
 
+Page = Callable[..., HttpResponseBase]
 TRIES_BY_NAME, TRIES_BY_ADDRESS = 10, 100  # a minute; behind a proxy all people share its address
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-def throttled(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def throttled(view: Page) -> Page:
     """Let no more than so many tries a minute through to a sign-in form, of one name and from one address."""
 
     @wraps(view)
-    def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         rates = [*_rates(request)] if request.method == "POST" else []
         if wait := max((rate.reset_s for rate in rates if rate.is_exceeded), default=0):
             refusal = render(request, "429.html", {"wait": wait}, status=429)
