@@ -41,8 +41,12 @@ def scrub(value: Any, payload: Any) -> Any:
 
     Only what is long enough to be a secret counts, else every "a" would go.
     """
-    found = sorted(_secrets(payload), key=len, reverse=True)
-    return _without(value, found) if found else value
+    return without(value, secrets_in(payload))
+
+
+def secrets_in(payload: Any) -> list[str]:
+    """The texts under secret keys, the longest first: one may be part of another."""
+    return sorted(_secrets(payload), key=len, reverse=True)
 
 
 def _secrets(value: Any, is_named: bool = False) -> Iterator[str]:
@@ -56,11 +60,14 @@ def _secrets(value: Any, is_named: bool = False) -> Iterator[str]:
         yield value
 
 
-def _without(value: Any, secrets: list[str]) -> Any:
+def without(value: Any, secrets: list[str]) -> Any:
+    """A copy of a JSON value in whose texts `secrets` are replaced; the value itself when there are none."""
+    if not secrets:
+        return value
     if isinstance(value, dict):
-        return {key: _without(item, secrets) for key, item in value.items()}
+        return {key: without(item, secrets) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without(item, secrets) for item in value]
+        return [without(item, secrets) for item in value]
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, MASK)

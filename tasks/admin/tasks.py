@@ -18,6 +18,7 @@ from tasks.admin.operations import VERBS, offered, operate
 from tasks.admin.paging import CappedPaginator
 from tasks.admin.rights import Listed, TaskRights
 from tasks.admin.search import READ, search_tasks
+from tasks.masking import mask_url
 from tasks.models import Task
 from tasks.models.tasks import TaskQuerySet
 from tasks.states import Actions
@@ -98,7 +99,7 @@ class TaskAdmin(Listed, TaskRights, admin.ModelAdmin):
         tags = display.tags(task.tags)
         return format_html(
             '{}<span class="below"><span class="mono" title="{}">{}</span>{}</span>',
-            display.task_link(task.pk, task.callback_url or task.name),
+            display.task_link(task.pk, mask_url(task.callback_url) or task.name),
             task.pk,
             display.short_id(task.pk),
             tags,

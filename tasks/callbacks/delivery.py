@@ -13,6 +13,7 @@ from django.conf import settings
 from tasks import errors
 from tasks.callbacks.request import Answer, Callback, Verdict
 from tasks.changes import Outcome
+from tasks.masking import SHORTEST, secrets_in, without
 from tasks.models import CallbackSecret, Task
 from tasks.states import Actions
 
@@ -52,9 +53,9 @@ def is_token_of(token: str, task_id: uuid.UUID, lease: uuid.UUID | None) -> bool
 
 def outcome_of(task: Task, answer: Answer) -> Outcome:
     """How the attempt ended. A deferred answer is no end and has no outcome."""
-    described = None
+    described, secrets = None, secrets_of(task)
     if answer.error:
-        described = errors.describe(task.name, answer.error["type"], answer.error["detail"])
+        described = without(errors.describe(task.name, answer.error["type"], answer.error["detail"]), secrets)
     return Outcome(
         task.pk,
         task.present_lease,
@@ -64,8 +65,14 @@ def outcome_of(task: Task, answer: Answer) -> Outcome:
         error=described,
         delay=answer.retry_after or 0,
         elapsed=answer.elapsed,
-        response=response_of(answer),
+        response=without(response_of(answer), secrets),
     )
+
+
+def secrets_of(task: Task) -> list[str]:
+    """What a receiver that quotes the request must not show: secrets of the payload, and all headers of the task's."""
+    headers = [value for value in task.callback_headers.values() if len(value) >= SHORTEST]
+    return sorted([*secrets_in(task.payload), *headers], key=len, reverse=True)
 
 
 def response_of(answer: Answer) -> dict[str, Any] | None:

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from tasks import errors, lifecycle
-from tasks.callbacks.delivery import is_token_of
+from tasks.callbacks.delivery import is_token_of, secrets_of
 from tasks.changes import ETA_LEAST, Outcome
 from tasks.database import database_now, transactional
 from tasks.exceptions import StaleLease
 from tasks.lifecycle import Progress
+from tasks.masking import without
 from tasks.models import Attempt, Task
 from tasks.states import Actions
 
@@ -52,6 +53,7 @@ def report(task_id: uuid.UUID, token: str, percent: float | None, message: str) 
     if not is_token_of(token, task.pk, task.lease):
         _attempt_of(task, token)
         raise StaleLease("This attempt has ended already.")
+    message = without(message, secrets_of(task))
     lifecycle.report([Progress(task.pk, task.present_lease, percent, message, _left(task, percent))], RECEIVER)
     return Task.objects.get(pk=task.pk)
 
@@ -80,7 +82,7 @@ def _overdue(task: Task) -> Outcome:
 def _outcome(task: Task, result: Any, error: dict[str, str] | None, reported: dict[str, Any]) -> Outcome:
     response = {"reported": reported}
     if error:
-        described = errors.describe(task.name, error["type"], error["detail"])
+        described = errors.describe(task.name, error["type"], without(error["detail"], secrets_of(task)))
         return Outcome(task.pk, task.present_lease, Actions.FAIL, error=described, response=response)
     size = len(msgspec.json.encode(result))
     return Outcome(task.pk, task.present_lease, Actions.COMPLETE, result=result, result_size=size, response=response)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from tasks.documents import check_document
 from tasks.errors import storable
 from tasks.exceptions import FieldError, TooLarge
 from tasks.logs import LogLine
+from tasks.masking import secrets_in, without
 from tasks.models import Task
 
 MESSAGE_LIMIT, LINE_LIMIT = 500, 4096  # characters
@@ -83,6 +85,7 @@ class Context:
         self.task_id = self.idempotency_key = str(task.pk)
         self.attempt = task.attempt
         self.state: dict[str, Any] = task.state
+        self._payload = task.payload
         self._number = task.tries
         self._saved = msgspec.json.encode(task.state)
         self._has_saved = False
@@ -99,7 +102,7 @@ class Context:
         if math.isnan(number):
             raise ValueError("progress cannot be NaN")
         with self._lock:
-            self._reports.progress = min(max(number, 0.0), 100.0), storable(str(message))[:MESSAGE_LIMIT]
+            self._reports.progress = min(max(number, 0.0), 100.0), self._said(message)[:MESSAGE_LIMIT]
 
     def log(self, message: object, level: str = "INFO") -> None:
         """Keep a line with the task. After 1,000 lines of an attempt a last one says that there were more."""
@@ -108,7 +111,7 @@ class Context:
                 return
             self._lines_left -= 1
             text = str(message) if self._lines_left else f"More than {LINES_KEPT} lines; the rest is not kept."
-            self._reports.lines.append(LogLine(level[:8], storable(text)[:LINE_LIMIT], dt.datetime.now(dt.UTC)))
+            self._reports.lines.append(LogLine(level[:8], self._said(text)[:LINE_LIMIT], dt.datetime.now(dt.UTC)))
 
     def checkpoint(self) -> None:
         """Save `state`; end here if a cancel or a pause was requested or the worker stops. Call it between steps.
@@ -154,6 +157,15 @@ class Context:
         with self._lock:
             self._reports.state = None
         return msgspec.json.decode(self._saved) if self._has_saved else None
+
+    @cached_property
+    def _secrets(self) -> list[str]:
+        return secrets_in(self._payload)
+
+    def _said(self, message: object) -> str:
+        """As it may be shown: without the secrets of the payload."""
+        said: str = without(storable(str(message)), self._secrets)
+        return said
 
     def _save_state(self) -> None:
         check_document(self.state, "state")

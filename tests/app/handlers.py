@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -67,3 +68,15 @@ def steps(ctx, count: int = 10, pause: float = 0.1) -> dict:
         ctx.state["done"] = done + 1
         ctx.checkpoint()
     return {"steps": count}
+
+
+@handler("test.leak", max_attempts=1)
+def leak(ctx, password: str, fails: bool = True) -> None:
+    """Say the secret wherever a handler can."""
+    ctx.log(f"with {password}")
+    logging.getLogger(__name__).warning("with %s", password)
+    ctx.progress(50, f"with {password}")
+    ctx.state["password"] = password
+    ctx.checkpoint()
+    if fails:
+        raise RuntimeError(f"wrong password {password}")

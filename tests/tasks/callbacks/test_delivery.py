@@ -52,6 +52,14 @@ def test_each_verdict_is_one_end(task, verdict, action):
     assert (outcome.error is None) == (error is None)
 
 
+def test_a_receiver_that_quotes_the_request_tells_no_secret(task):
+    task.payload, task.callback_headers = {"password": "hunter22"}, {"X-Any": "opensesame", "X-Short": "a"}
+    error = {"type": "CallbackStatus", "detail": "hunter22 is wrong"}
+    outcome = delivery.outcome_of(task, answer(Verdict.FAILED, body="hunter22 opensesame a", error=error))
+    assert outcome.response["body"] == "*** *** a"
+    assert outcome.error["detail"] == "*** is wrong"
+
+
 def test_without_an_answer_there_is_no_response(task):
     error = {"type": "CallbackConnection", "detail": "refused"}
     assert delivery.outcome_of(task, answer(Verdict.FAILED, status=None, error=error)).response is None

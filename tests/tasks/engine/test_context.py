@@ -52,6 +52,14 @@ def test_progress_that_is_no_number_is_the_handlers_error(context):
         context.progress(math.nan)
 
 
+def test_secrets_of_the_payload_are_taken_out_of_what_it_says():
+    context = Context(Task(name="test.echo", payload={"password": "hunter22"}))
+    context.progress(1, "with hunter22")
+    context.log("with hunter22")
+    reports = context.take_reports()
+    assert (reports.progress, [line.message for line in reports.lines]) == ((1, "with ***"), ["with ***"])
+
+
 def test_only_the_last_progress_is_reported_and_only_once(context):
     context.progress(1)
     context.progress(2, "x" * 1000)
