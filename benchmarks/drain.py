@@ -90,30 +90,41 @@ def taskhub(database_url: str) -> Callable[[str], contextlib.AbstractContextMana
 
     @contextlib.contextmanager
     def contender(redis_url: str) -> Iterator[None]:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
-            port = free_port()
-            environment = {
-                REDIS_VARIABLE: redis_url,
-                "TASKHUB_DATA": home,
-                "TASKHUB_ENV": "development",
-                "TASKHUB_APPS": "benchmarks.contenders",
-                "TASKHUB_WORKERS": "2",
-                "DATABASE_URL": database_url,
-                "REDIS_URL": redis_url if database_url else "",
-                "PORT": str(port),
-            }
-            manage = [PYTHON, str(ROOT / "manage.py")]
-            _run([*manage, "migrate", "-v0"], environment)
-            _run([*manage, "flush", "--no-input", "-v0"], environment)
-            token = _run([*manage, "token", "benchmark", "--create"], environment).split()[-1]
-            _run(
-                [*manage, "shell", "-v0", "-c", f"from benchmarks.drain import backlog; backlog({TASKS})"], environment
-            )
-            hub = process([*manage, "hub", "--port", str(port)], environment, f"{home}/log")
-            with hub, process([PYTHON, "-m", "benchmarks.follow", str(port), token], environment):
+        variables = {
+            REDIS_VARIABLE: redis_url,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url if database_url else "",
+        }
+        with hub(variables, f"from benchmarks.drain import backlog; backlog({TASKS})") as environment:
+            token = manage(environment, "token", "benchmark", "--create").split()[-1]
+            with process([PYTHON, "-m", "benchmarks.follow", environment["PORT"], token], environment):
                 yield
 
     return contender
+
+
+@contextlib.contextmanager
+def hub(variables: dict[str, str], before: str = "pass") -> Iterator[dict[str, str]]:
+    """A hub with two workers on an empty database. `before` is run by `manage.py shell` before it starts."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
+        environment = {
+            "TASKHUB_DATA": home,
+            "TASKHUB_ENV": "development",
+            "TASKHUB_APPS": "benchmarks.contenders",
+            "TASKHUB_WORKERS": "2",
+            "PORT": str(free_port()),
+            **variables,
+        }
+        manage(environment, "migrate", "-v0")
+        manage(environment, "flush", "--no-input", "-v0")
+        manage(environment, "shell", "-v0", "-c", before)
+        with process([PYTHON, str(ROOT / "manage.py"), "hub"], environment, f"{home}/log"):
+            yield environment
+
+
+def manage(environment: dict[str, str], *command: str) -> str:
+    """What `manage.py` prints."""
+    return _run([PYTHON, str(ROOT / "manage.py"), *command], environment)
 
 
 def backlog(number: int) -> None:
