@@ -149,6 +149,8 @@ def _schemas() -> dict[str, Any]:
     _, found = msgspec.json.schema_components((*FROM_CLIENT, *FROM_HUB), ref_template=REFERENCE + "{name}")
     for schema in found[messages.Batch.__name__]["properties"].values():
         schema.get("items", {}).pop("discriminator", None)  # it is OpenAPI's
+    for schema in found.values():
+        schema["description"] = inspect.cleandoc(schema["description"])
     return dict(sorted(found.items()))
 
 

@@ -18,6 +18,8 @@ const PROBE_MS = 5_000; // how long a ping may go unanswered
 const STABLE_MS = 10_000; // a connection that lived so long lets the backoff start afresh
 const POLL_MS = 3_000;
 const POLL_LIMIT = 500;
+const BURST = 15; // the server takes 20 frames in 10 s; the rest is for pings
+const WINDOW_MS = 10_000;
 const MISSES_BEFORE_POLLING = 3;
 const HEARTBEATS_OF_SILENCE = 1.5;
 const REMEMBERED = 10_000; // events that are recognised when they come again
@@ -66,6 +68,9 @@ export class TaskStream {
   #retryTimer = null;
   #watchTimer = null;
   #unanswered = 0; // subscriptions that were asked for on this socket, and are neither granted nor refused
+  #unsent = [];
+  #sentAt = []; // the times of the last frames on this socket
+  #sendTimer = null;
   #resyncs = 0;
   #closed = null;
   #state = "connecting";
@@ -167,8 +172,12 @@ export class TaskStream {
     this.#socket = null;
     this.#greetedAt = null;
     this.#unanswered = 0;
+    this.#unsent = [];
+    this.#sentAt = [];
     this.#generation += 1;
     this.#env.clearTimeout(this.#watchTimer);
+    this.#env.clearTimeout(this.#sendTimer);
+    this.#sendTimer = null;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
@@ -213,7 +222,7 @@ export class TaskStream {
   #probe() {
     const asked = this.#env.now();
     const generation = this.#generation;
-    this.#send({ type: "ping" });
+    this.#socket.send(JSON.stringify({ type: "ping" })); // at once, whatever else waits
     this.#env.setTimeout(() => {
       if (generation === this.#generation && this.#heardAt < asked) this.#lost(1006, "ping unanswered");
     }, PROBE_MS);
@@ -403,8 +412,22 @@ export class TaskStream {
     this.#send({ type: "subscribe", ...subscription, ...batch, since: since ?? undefined });
   }
 
+  /** No faster than the server listens: what is too much waits for its turn. */
   #send(frame) {
-    this.#socket.send(JSON.stringify(frame));
+    this.#unsent.push(frame);
+    if (this.#sendTimer === null) this.#sendAll();
+  }
+
+  #sendAll() {
+    this.#sendTimer = null;
+    const now = this.#env.now();
+    this.#sentAt = this.#sentAt.filter((at) => now - at < WINDOW_MS);
+    while (this.#unsent.length > 0 && this.#sentAt.length < BURST) {
+      this.#sentAt.push(now);
+      this.#socket.send(JSON.stringify(this.#unsent.shift()));
+    }
+    if (this.#unsent.length === 0) return;
+    this.#sendTimer = this.#env.setTimeout(() => this.#sendAll(), this.#sentAt[0] + WINDOW_MS - now);
   }
 }
 

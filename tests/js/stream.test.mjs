@@ -269,6 +269,24 @@ test("the same key replaces, an ended subscription is forgotten", async () => {
   assert.deepEqual(world.socket.sent, [{ type: "subscribe", queue: "a", statuses: ["failed"] }]);
 });
 
+test("many subscriptions are asked for no faster than the server listens, and not on a socket that is gone", async () => {
+  const world = await open();
+  for (let n = 0; n < 40; n++) world.stream.subscribe({ queue: `q${n}` });
+  world.socket.hello();
+  assert.equal(world.socket.sent.length, 15);
+  await world.clock.advance(9_999);
+  assert.equal(world.socket.sent.length, 15);
+  await world.clock.advance(1);
+  assert.equal(world.socket.sent.length, 30);
+  world.socket.drop(1006);
+  await nextSocket(world);
+  const [, before] = world.sockets.map((socket) => socket.sent.length);
+  assert.equal(before, 0);
+  world.socket.hello();
+  await world.clock.advance(20_000);
+  assert.deepEqual(world.socket.sent.map(({ queue }) => queue), Array.from({ length: 40 }, (_, n) => `q${n}`));
+});
+
 test("nonsense is refused at once", async () => {
   const { stream } = await open();
   assert.throws(() => stream.subscribe({}), TypeError);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from realtime import limits
 from taskhub_client import InvalidRequest, NotFound, Unauthenticated, following
 from taskhub_client.effects import Lost, Unreachable
 from taskhub_client.following import Following, Recent
@@ -49,6 +50,14 @@ def test_an_event_before_the_last_subscription_is_granted_does_not_move_the_curs
     stage.play(at.run())
     assert [said["since"] for said in stage.said] == ["c0"] * 4
     assert at.cursor == "c8"
+
+
+def test_many_subscriptions_are_asked_for_no_faster_than_the_hub_listens():
+    stage = Stage(hello())
+    stage.play(Following([{"queue": f"q{number}"} for number in range(100)], "c0").run())
+    assert len(stage.said) == 100
+    assert stage.rested == [limits.WINDOW_S] * 6
+    assert following.BURST < limits.FRAMES
 
 
 def test_a_heartbeat_moves_the_cursor():

@@ -21,6 +21,7 @@ HELLO_S = 6.0  # a socket that says nothing for so long is taken for blocked
 STABLE_S = 10.0  # a connection that lived so long lets the waits start afresh
 HEARTBEATS_OF_SILENCE = 1.5
 MISSES_BEFORE_POLLING = 3
+BURST, WINDOW_S = 15, 10.0  # the hub takes 20 frames in 10 s
 POLL_S = 3.0
 POLL_LIMIT = 500
 REMEMBERED = 10_000  # events that are recognised when they come again
@@ -89,7 +90,9 @@ class Following:
 
     def _subscribe(self) -> Script[None]:
         self._unanswered = len(self._subscriptions)
-        for subscription in self._subscriptions:
+        for number, subscription in enumerate(self._subscriptions):
+            if number and number % BURST == 0:
+                yield Rest(WINDOW_S)
             since = {} if self._is_fresh and _is_single(subscription) else {"since": self.cursor}
             yield from perform(Say(json.dumps({"type": "subscribe", "batch": True, **subscription, **since})))
 
