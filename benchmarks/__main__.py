@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import signal
 import sys
 
 import benchmarks
@@ -27,6 +28,7 @@ def run(wanted: list[str]) -> None:
         return
     if unknown := set(wanted) - set(known):
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(known)}.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # whatever was started is stopped on the way out
     for name in wanted or known:
         _main(name)()
 

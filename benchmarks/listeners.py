@@ -129,10 +129,10 @@ def _same(socket: Socket) -> Socket:
 
 
 def report(events: list[int], ages: list[float]) -> dict[str, float]:
-    """Milliseconds; `least` and `most` are the events of those sockets that got the fewest and the most."""
+    """Ages in milliseconds; `least` are the events of the socket that got the fewest, `events` those of all sockets."""
     taken, ages[:] = sorted(ages), []
     p50, p99 = (statistics.quantiles(taken, n=100)[index] * 1000 for index in (49, 98)) if len(taken) > 1 else (0, 0)
-    return {"least": min(events), "most": max(events), "p50": p50, "p99": p99, "max": max(taken, default=0) * 1000}
+    return {"least": min(events), "events": sum(events), "p50": p50, "p99": p99, "max": max(taken, default=0) * 1000}
 
 
 # -- for those who start it ----------------------------------------------------------------------------------------

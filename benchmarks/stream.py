@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.contenders import REDIS_VARIABLE
 from benchmarks.listeners import SUBSCRIBE, Listeners
 from benchmarks.servers import postgres_server, process, redis_server
 from tests.services import free_port
@@ -30,7 +31,8 @@ PARTS = os.environ.get("PARTS", "cost,time,sockets").split(",")
 SECONDS, SOCKETS = int(os.environ.get("SECONDS", 10)), int(os.environ.get("SOCKETS", 100))
 MANY, IDLE = int(os.environ.get("MANY", 1000)), int(os.environ.get("IDLE", 5000))
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 120.0  # seconds
+PATIENCE = 60.0  # seconds
+REST = 5.0  # seconds without another event: what has not come by then is lost
 PATH = "/api/v1/stream"
 COMMANDS = {
     "uvicorn": "-m uvicorn --log-level warning --ws-per-message-deflate false --port {port} {application}",
@@ -43,48 +45,48 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     parts = {"cost": cost, "time": latency, "sockets": sockets}
-    with redis_server() as redis_url, postgres_server() as postgres_url:
+    with services() as (embedded, large):
         for name in PARTS:
-            parts[name]({"DATABASE_URL": postgres_url, "REDIS_URL": redis_url})
+            parts[name](embedded, large)
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
-def cost(services: dict[str, str]) -> None:
+def cost(_: Place, large: Place) -> None:
     print(f"\nCPU of the web process for each event and socket, {SOCKETS} sockets, {SECONDS} s, in µs\n")
     print(f"{'':<8} {'events/s':>8} {'':>9} {'stock':>8} {'TaskHub':>8} {'ratio':>6}")
     for kind in COMMANDS:
         for rate, batch in ((50, False), (200, True)):
-            with web(kind, STOCK, services) as server:
+            with web(kind, STOCK, large) as server:
                 stock = server.measure(rate, SOCKETS, batch=False)
-            with web(kind, TASKHUB, services) as server:
+            with web(kind, TASKHUB, large) as server:
                 ours = server.measure(rate, SOCKETS, batch=batch)
             how = "batched" if batch else "single"
             ratio = stock.cpu / ours.cpu
             print(f"{kind:<8} {rate:>8} {how:>9} {stock.cpu:>8.1f} {ours.cpu:>8.1f} {ratio:>6.1f}", flush=True)
 
 
-def latency(services: dict[str, str]) -> None:
+def latency(embedded: Place, large: Place) -> None:
     print(f"\nFrom commit to client, {SOCKETS} sockets, 50 events/s, {SECONDS} s, in milliseconds\n")
     _head()
     for kind in COMMANDS:
-        for name, environment in (("embedded", {}), ("PostgreSQL, Redis", services)):
-            with web(kind, TASKHUB, environment) as server:
+        for name, place in (("embedded", embedded), ("PostgreSQL, Redis", large)):
+            with web(kind, TASKHUB, place) as server:
                 _row(f"{kind}, {name}", server.measure(50, SOCKETS, batch=False))
-        with web(kind, STOCK, services) as server:
+        with web(kind, STOCK, large) as server:
             _row(f"{kind}, stock", server.measure(50, SOCKETS, batch=False))
 
 
-def sockets(services: dict[str, str]) -> None:
+def sockets(_: Place, large: Place) -> None:
     print(f"\n{MANY} sockets on one process, 20 events/s in batches, {SECONDS} s, in milliseconds\n")
     _head()
     for kind in COMMANDS:
-        with web(kind, TASKHUB, services) as server:
+        with web(kind, TASKHUB, large) as server:
             _row(kind, server.measure(20, MANY, batch=True))
     print(f"\n{IDLE} sockets held idle\n")
     for kind in COMMANDS:
-        with web(kind, TASKHUB, services) as server:
+        with web(kind, TASKHUB, large) as server:
             held, cpu = server.hold(IDLE, SECONDS)
             print(f"{kind:<8} {held / 1024:>6.1f} KiB a socket, {cpu * 100:.1f} % of a core", flush=True)
 
@@ -96,6 +98,38 @@ def _head() -> None:
 def _row(name: str, taken: Taken) -> None:
     delivered = f"{taken.delivered:.2%}"
     print(f"{name:<28} {taken.p50:>8.1f} {taken.p99:>8.1f} {taken.highest:>8.1f} {delivered:>12}", flush=True)
+
+
+# -- where it happens ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database with the tables, and the token of somebody who sees everything."""
+
+    environment: dict[str, str]
+    token: str
+
+
+@contextlib.contextmanager
+def services() -> Iterator[tuple[Place, Place]]:
+    """SQLite alone; PostgreSQL and Redis."""
+    with redis_server() as redis_url, postgres_server() as postgres_url:
+        large = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url}
+        with _place(redis_url, {}) as embedded, _place(redis_url, large) as both:
+            yield embedded, both
+
+
+@contextlib.contextmanager
+def _place(redis_url: str, environment: dict[str, str]) -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
+        environment = {
+            "DATABASE_URL": "", "REDIS_URL": "", REDIS_VARIABLE: redis_url, **environment,
+            "TASKHUB_DATA": home, "TASKHUB_ENV": "development", "TASKHUB_APPS": "benchmarks.contenders",
+            "TASKHUB_STREAM_CONNECTIONS": "100000", "TASKHUB_WORKERS": "2",
+        }  # fmt: skip
+        run(environment, "migrate", "-v0")
+        yield Place(environment, run(environment, "token", "admin", "--create", "--scope", "admin", "read").split()[-1])
 
 
 # -- one web process -----------------------------------------------------------------------------------------------
@@ -117,8 +151,7 @@ class Web:
     pid: int
     port: int
     is_stock: bool
-    token: str
-    environment: dict[str, str]
+    place: Place
 
     def measure(self, rate: int, sockets: int, batch: bool) -> Taken:
         """Everything until each socket has each event."""
@@ -126,16 +159,17 @@ class Web:
         with self._listeners(sockets, batch) as listeners, self._writer(rate, count) as writer:
             before = cpu_of(self.pid)
             writer.communicate("go\n")
-            end = time.monotonic() + PATIENCE
-            got = listeners.report()
-            ages = [got]
-            while got["least"] < count and time.monotonic() < end:
+            ages = [listeners.report()]
+            moved_at = time.monotonic()
+            while ages[-1]["least"] < count and time.monotonic() - moved_at < REST:
                 time.sleep(0.2)
-                ages.append(got := listeners.report())
-            spent = cpu_of(self.pid) - before
+                ages.append(listeners.report())
+                if ages[-1]["events"] > ages[-2]["events"]:
+                    moved_at = time.monotonic()
+            spent, got = cpu_of(self.pid) - before, ages[-1]["events"]
         return Taken(
-            spent / (count * sockets) * 1e6, ages[0]["p50"], ages[0]["p99"], max(some["max"] for some in ages),
-            got["least"] / count,
+            spent / got * 1e6, ages[0]["p50"], ages[0]["p99"], max(some["max"] for some in ages),
+            got / (count * sockets),
         )  # fmt: skip
 
     def hold(self, sockets: int, seconds: float) -> tuple[float, float]:
@@ -151,14 +185,14 @@ class Web:
     def _listeners(self, sockets: int, batch: bool) -> Listeners:
         if self.is_stock:
             return Listeners(self.port, PATH, sockets)
-        return Listeners(self.port, PATH, sockets, self.token, {**SUBSCRIBE, "batch": batch})
+        return Listeners(self.port, PATH, sockets, self.place.token, {**SUBSCRIBE, "batch": batch})
 
     def _writer(self, rate: int, count: int) -> subprocess.Popen[str]:
         """A process that is ready to write, and waits for a line of input."""
         module, name = ("contenders.stock", "publish") if self.is_stock else ("stream", "write")
         code = f"from benchmarks.{module} import {name}; print('ready', flush=True); input(); {name}({rate}, {count})"
         writer = subprocess.Popen(
-            _manage("shell", "-v0", "-c", code), env=os.environ | self.environment, text=True, cwd=ROOT,
+            manage("shell", "-v0", "-c", code), env=os.environ | self.place.environment, text=True, cwd=ROOT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert writer.stdout
@@ -168,22 +202,13 @@ class Web:
 
 
 @contextlib.contextmanager
-def web(kind: str, application: str, services: dict[str, str]) -> Iterator[Web]:
-    """A web process with a new database, and nothing else."""
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
-        environment = {
-            "DATABASE_URL": "", "REDIS_URL": "", **services,
-            "TASKHUB_DATA": home, "TASKHUB_ENV": "development", "TASKHUB_APPS": "benchmarks.contenders",
-            "TASKHUB_STREAM_CONNECTIONS": "100000",
-        }  # fmt: skip
-        _run(environment, "migrate", "-v0")
-        _run(environment, "flush", "--no-input", "-v0")
-        token = _run(environment, "token", "benchmark", "--create", "--scope", "admin", "read").split()[-1]
-        port = free_port()
-        command = [sys.executable, *COMMANDS[kind].format(port=port, application=application).split()]
-        with process(command, environment, f"{home}/log") as server:
-            _await_port(port)
-            yield Web(server.pid, port, application == STOCK, token, environment)
+def web(kind: str, application: str, place: Place) -> Iterator[Web]:
+    """A web process, and nothing else."""
+    port = free_port()
+    command = [sys.executable, *COMMANDS[kind].format(port=port, application=application).split()]
+    with process(command, place.environment) as server:
+        _await_port(port)
+        yield Web(server.pid, port, application == STOCK, place)
 
 
 def write(rate: float, count: int) -> None:
@@ -196,12 +221,12 @@ def write(rate: float, count: int) -> None:
         submit("benchmark.increment")
 
 
-def _manage(*command: str) -> list[str]:
+def manage(*command: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *command]
 
 
-def _run(environment: dict[str, str], *command: str) -> str:
-    done = subprocess.run(_manage(*command), env=os.environ | environment, text=True, capture_output=True, cwd=ROOT)
+def run(environment: dict[str, str], *command: str) -> str:
+    done = subprocess.run(manage(*command), env=os.environ | environment, text=True, capture_output=True, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return done.stdout

@@ -6,6 +6,8 @@ import json
 import uuid
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -302,6 +304,44 @@ async def test_a_cursor_that_leads_nowhere_recovers_nothing(connect, root, since
     assert (await client.subscribe(queue="*", since=since))["recovered"] is False
     await in_database(claim, task)
     assert [event["version"] for event in await client.events(1)] == [2]
+
+
+async def test_a_cursor_of_the_future_recovers_nothing(connect, root):
+    await submitted()
+    client = await connect(token=root)
+    epoch, high, tag = (await client.next())["cursor"].split(".")
+    subscribed = await client.subscribe(queue="*", since=f"{epoch}.{int(high, 16) + 1000:x}.{tag}")
+    assert (subscribed["recovered"], subscribed["cursor"]) == (False, f"{epoch}.{high}.{tag}")
+
+
+async def test_nobody_hears_of_what_was_rolled_back(connect, root):
+    client = await connect(TASKS, token=root)
+    await client.until("subscribed")
+
+    def submit_and_regret() -> None:
+        with transaction.atomic():
+            submit("test.echo")
+            transaction.set_rollback(True)
+
+    await in_database(submit_and_regret)
+    task = await submitted()
+    (event,) = await client.events(1)
+    assert event["task_id"] == str(task.pk)
+
+
+async def test_a_replay_leaves_out_what_may_no_longer_be_seen(connect, anna):
+    user, token = anna
+    permission = await in_database(Permission.objects.get, codename="view_all_tasks")
+    await in_database(user.user_permissions.add, permission)
+    client = await connect(TASKS, token=token)
+    start = (await client.until("subscribed"))["cursor"]
+    foreign, own = await submitted(), await submitted(owner=user)
+    assert [event["task_id"] for event in await client.events(2)] == [str(foreign.pk), str(own.pk)]
+    await client.leave()
+    await in_database(user.user_permissions.remove, permission)
+    client = await connect(f"{TASKS}?since={start}", token=token)
+    assert (await client.until("subscribed"))["recovered"] is True
+    assert [event["task_id"] for event in await client.events(1)] == [str(own.pk)]
 
 
 async def test_a_replay_of_one_task_comes_after_its_snapshot(connect, root):

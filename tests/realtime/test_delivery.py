@@ -1,0 +1,262 @@
+"""Nothing is lost: whatever happens to sockets, servers, hints and Redis, everybody gets every change, once, in order.
+
+Twenty writers change tasks, on PostgreSQL with commits out of order, while something goes wrong; real servers, and
+clients that come back. What they must have got is what the database holds in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.db import connection, transaction
+
+from benchmarks.contenders.stock import GROUP
+from realtime import receivers
+from realtime.database import in_database
+from tasks import hints, lifecycle, submit
+from tasks.exceptions import Conflict
+from tasks.hints import Coalesced
+from tasks.models import TaskEvent
+from tasks.states import Actions
+from tests.factories import claim, end, make_worker
+from tests.realtime.conftest import make_user, token_of
+from tests.realtime.followers import Follower, following
+from tests.realtime.servers import PATIENCE_S, Server, running
+
+pytestmark = pytest.mark.processes
+WRITERS, EACH = 20, 5
+FOLLOWERS = 12
+LIMITS = {"TASKHUB_STREAM_CONNECTIONS": "2000"}
+
+Trouble = Callable[[], Awaitable[None]]
+
+
+# -- where it happens ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def one_server(request, transactional_db) -> Iterator[list[Server]]:
+    """SQLite, and one web process."""
+    with running(request.param, **LIMITS) as server:
+        yield [server]
+
+
+@pytest.fixture
+def two_servers(sockets_on_postgres) -> Iterator[list[Server]]:
+    """PostgreSQL without Redis, and two web processes."""
+    with running("daphne", **LIMITS) as first, running("uvicorn", **LIMITS) as second:
+        yield [first, second]
+
+
+@pytest.fixture
+def with_redis(sockets_on_postgres, redis_server, settings, monkeypatch) -> Iterator[list[Server]]:
+    """PostgreSQL, Redis, and two web processes; we say what has changed through Redis too."""
+    settings.REDIS_URL = redis_server.url
+    layer = RedisPubSubChannelLayer(hosts=[redis_server.url])
+    monkeypatch.setattr(receivers, "get_channel_layer", lambda: layer)
+    for cached in (receivers._client, hints._backend):
+        cached.cache_clear()
+    with (
+        running("daphne", REDIS_URL=redis_server.url, **LIMITS) as first,
+        running("uvicorn", REDIS_URL=redis_server.url, **LIMITS) as second,
+    ):
+        yield [first, second]
+    for cached in (receivers._client, hints._backend):
+        cached.cache_clear()
+
+
+# -- what happens --------------------------------------------------------------------------------------------------
+
+
+def write(seed: int) -> None:
+    """Tasks that go through several versions, some rolled back, committed some time after their ids were given."""
+    chance = random.Random(seed)
+    pause = 0.02 if connection.vendor == "postgresql" else 0  # nobody else can write meanwhile on SQLite
+    worker = make_worker()
+    for _ in range(EACH):
+        with transaction.atomic():
+            task = submit("test.echo")
+            time.sleep(chance.uniform(0, pause))
+            transaction.set_rollback(is_lost := chance.random() < 0.2)
+        if not is_lost:
+            with transaction.atomic():
+                end(claim(task, worker), chance.choice([Actions.COMPLETE, Actions.FAIL]))
+                time.sleep(chance.uniform(0, pause))
+            with contextlib.suppress(Conflict):
+                lifecycle.cancel(task.pk, "test")
+    connection.close()
+
+
+async def storm(followers: list[Follower], trouble: Trouble) -> None:
+    """Everybody writes; `trouble` comes again and again until they are done. Then everything must arrive."""
+    threads = [threading.Thread(target=write, args=[seed]) for seed in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        await trouble()
+        await asyncio.sleep(0.05)
+    await everything_arrives(followers)
+
+
+async def everything_arrives(followers: list[Follower]) -> None:
+    written = await in_database(lambda: [f"{task}:{version}" for task, version in events()])
+    assert len(written) == len(set(written)) > 0
+    async with asyncio.timeout(PATIENCE_S):
+        while any(len(follower.events) < len(written) for follower in followers):
+            await asyncio.sleep(0.05)
+    for follower in followers:
+        assert sorted(follower.ids) == sorted(written)  # all of them, and none twice
+        reached: dict[str, int] = {}
+        for event in follower.events:
+            assert event["version"] == reached.get(event["task_id"], 0) + 1
+            reached[event["task_id"]] = event["version"]
+
+
+def events() -> list[tuple[str, int]]:
+    return list(TaskEvent.objects.order_by("id").values_list("task_id", "version"))
+
+
+def cuts(followers: list[Follower]) -> Trouble:
+    async def cut() -> None:
+        for follower in random.sample(followers, max(1, len(followers) // 4)):
+            follower.cut()
+
+    return cut
+
+
+@contextlib.asynccontextmanager
+async def a_crowd(servers: list[Server]) -> AsyncIterator[list[Follower]]:
+    token = await token_of(await make_user("root", is_superuser=True))
+    async with following(FOLLOWERS, servers, token) as followers:
+        yield followers
+
+
+# -- the proofs ----------------------------------------------------------------------------------------------------
+
+
+async def test_sockets_are_cut_again_and_again(one_server):
+    async with a_crowd(one_server) as followers:
+        await storm(followers, cuts(followers))
+        assert sum(follower.openings for follower in followers) > 2 * len(followers)
+
+
+@pytest.mark.postgres
+async def test_sockets_are_cut_and_come_back_to_another_process(two_servers):
+    async with a_crowd(two_servers) as followers:
+        await storm(followers, cuts(followers))
+        assert sum(follower.openings for follower in followers) > 2 * len(followers)
+
+
+@pytest.mark.postgres
+async def test_servers_are_restarted_one_after_the_other(two_servers):
+    async with a_crowd(two_servers) as followers:
+        turns = iter([signal.SIGTERM, signal.SIGKILL] * 100)
+
+        async def restart() -> None:
+            server = random.choice(two_servers)
+            await asyncio.to_thread(lambda: (server.stop(next(turns)), server.start()))
+
+        await storm(followers, restart)
+
+
+async def test_a_server_is_killed_and_everybody_comes_back_at_once(one_server):
+    (server,) = one_server
+    async with a_crowd(one_server) as followers:
+        before = [follower.openings for follower in followers]
+        server.stop()
+        await asyncio.to_thread(write, 1)
+        server.start()
+        await everything_arrives(followers)
+        assert all(follower.openings > n for follower, n in zip(followers, before, strict=True))
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+async def test_one_hint_in_ten_is_lost(with_redis, monkeypatch):
+    lost = 0
+
+    def forgetful() -> None:
+        nonlocal lost
+        if random.random() < 0.1:
+            lost += 1
+        else:
+            receivers.publish()
+
+    monkeypatch.setattr(receivers, "announce", Coalesced(forgetful))
+    async with a_crowd(with_redis) as followers:
+        await storm(followers, cuts(followers))
+        while not lost:
+            await asyncio.to_thread(write, 1)
+            await everything_arrives(followers)
+
+
+@pytest.mark.postgres
+@pytest.mark.redis
+async def test_redis_is_flushed_and_restarted(with_redis, redis_server):
+    client = hints.redis_client()
+    async with a_crowd(with_redis) as followers:
+        turns = iter([client.flushall, lambda: (redis_server.stop(), redis_server.start())] * 100)
+
+        async def trouble() -> None:
+            await asyncio.to_thread(next(turns))
+
+        await storm(followers, trouble)
+
+
+# -- on a large scale ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.full
+@pytest.mark.postgres
+async def test_five_hundred_clients_are_cut_every_fifteen_seconds(two_servers):
+    """The shape of AnyCable's public benchmark: 120 events, two a second; who is cut is away for two seconds."""
+    token = await token_of(await make_user("root", is_superuser=True))
+    async with following(500, two_servers, token, away_s=2.0) as followers:
+        for _ in range(120):
+            await in_database(submit, "test.echo")
+            for follower in random.sample(followers, len(followers) // 30):
+                follower.cut()
+            await asyncio.sleep(0.5)
+        await everything_arrives(followers)
+        assert sum(follower.openings for follower in followers) > 3 * len(followers)
+
+
+@pytest.mark.full
+async def test_a_thousand_clients_come_back_at_once(one_server):
+    """In half a minute, to a server that was killed."""
+    token = await token_of(await make_user("root", is_superuser=True))
+    (server,) = one_server
+    async with following(1000, one_server, token) as followers:
+        before = [follower.openings for follower in followers]
+        server.stop()
+        await asyncio.to_thread(write, 1)
+        server.start()
+        await everything_arrives(followers)
+        assert all(follower.openings > n for follower, n in zip(followers, before, strict=True))
+
+
+# -- the control ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+async def test_messages_without_a_log_behind_them_are_lost(redis_server, transactional_db):
+    """The same cuts, and a consumer that sends what the group is sent: if it lost nothing, the tests would not bite."""
+    layer = RedisPubSubChannelLayer(hosts=[redis_server.url])
+    with running("daphne", application="benchmarks.contenders.stock:application", REDIS_URL=redis_server.url) as server:
+        async with following(FOLLOWERS, [server], "", ready="hello") as followers:
+            cut = cuts(followers)
+            for number in range(100):
+                await layer.group_send(GROUP, {"type": "task.event", "event": {"type": "", "event_id": str(number)}})
+                await asyncio.sleep(0.01)
+                if number % 10 == 0:
+                    await cut()
+            assert min(len(follower.events) for follower in followers) < 100
+    await layer.flush()
