@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from realtime import switchboard
+from realtime.connection import BATCH_S
 from realtime.database import in_database
+from realtime.feed import GAP_S
 from tasks import submit
 from tasks.models import Marker
 
@@ -41,6 +45,20 @@ async def test_places_are_given_back(board, connect, root, settings):
         client = await connect(token=root)
         await client.until("hello")
         await client.leave()
+
+
+async def test_the_log_is_read_less_often_for_those_who_all_take_batches(board, connect, root, monkeypatch):
+    monkeypatch.setattr(switchboard, "TICK_S", 0.01)
+
+    async def reaches(gap: float) -> None:
+        async with asyncio.timeout(10):
+            while board.feed.gap != gap:
+                await asyncio.sleep(0.01)
+
+    await (await connect(token=root)).subscribe(queue="*", batch=True)
+    await reaches(BATCH_S)
+    await (await connect(token=root)).subscribe(queue="*")
+    await reaches(GAP_S)
 
 
 async def test_when_the_log_is_replaced_everybody_has_to_come_again(board, connect, root):
