@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
-from django.db.models import Model, Sum
+from django.db.models import Model
 
 from tasks.database import database_now, insert, transactional
 from tasks.models import OwnerCount, Queue, QueueCount, Task, Worker
@@ -29,8 +29,9 @@ UNION_LIMIT = 100  # SQLite takes no more than 500
 
 def totals() -> Totals:
     """The number of tasks by (queue, status). A pair without tasks is missing, and reads as 0."""
-    sums = QueueCount.objects.values_list("queue", "status").annotate(sum=Sum("n")).order_by()
-    return Counter({(queue, status): n for queue, status, n in sums if n})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT queue, status, sum(n) FROM tasks_queuecount GROUP BY queue, status")
+        return Counter({(queue, status): int(n) for queue, status, n in cursor.fetchall() if n})
 
 
 def queue_status() -> dict[str, Any]:

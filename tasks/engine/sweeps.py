@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import connection
 
 from tasks import counts, failpoints, lifecycle
@@ -21,7 +22,7 @@ from tasks.callbacks import settlement
 from tasks.database import database_now, transactional
 from tasks.engine.endurance import Outage
 from tasks.engine.session import cut_off, is_dead, live, machine
-from tasks.models import IdempotencyKey, SigninLink, StreamTicket, Task, TaskEvent, Worker
+from tasks.models import IdempotencyKey, RateWindow, SigninLink, StreamTicket, Task, TaskEvent, Worker
 from tasks.pipelines.advance import sweep as advance_pipelines
 from tasks.pipelines.retention import prune as prune_pipelines
 
@@ -168,6 +169,8 @@ def prune_credentials() -> int:
         _prune(IdempotencyKey.objects.filter(created_at__lt=now - IdempotencyKey.KEPT))
         + _prune(StreamTicket.objects.filter(expires_at__lt=now))
         + _prune(SigninLink.objects.filter(expires_at__lt=now))
+        + _prune(RateWindow.objects.filter(ends_at__lt=now))
+        + _prune(Session.objects.filter(expire_date__lt=now))
     )
 
 

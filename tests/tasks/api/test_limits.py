@@ -6,8 +6,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection, connections
+from django.test import Client
 
+from tasks import access
 from tasks.api import limits
 from tasks.api.limits import DatabaseCounter, MemoryCounter, RedisCounter
 from tasks.database import uuid7
@@ -56,6 +59,27 @@ def hits(counter, times, threads=20):
 
     with ThreadPoolExecutor(threads) as pool:
         return sorted(count for counts in pool.map(some, range(threads)) for count in counts)
+
+
+def test_of_two_hundred_requests_at_once_the_limit_gets_through(every_database, settings):
+    settings.TASKHUB_RATE_LIMIT = 100
+    limits._counter.cache_clear()
+    token = access.make_token(get_user_model().objects.create_superuser("root"), {"read"})[1]
+    access.token_principal(token)
+    ready = threading.Barrier(10)
+
+    def some(_):
+        client = Client(headers={"Authorization": f"Bearer {token}"})
+        ready.wait()
+        try:
+            return [client.get("/api/v1/queues").status_code for _ in range(20)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = sorted(status for statuses in pool.map(some, range(10)) for status in statuses)
+    limits._counter.cache_clear()
+    assert answers == [200] * 100 + [429] * 100
 
 
 def test_memory_counts_each_request_once():

@@ -9,13 +9,14 @@ import threading
 import time
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 
 from tasks import lifecycle, submit
 from tasks.database import database_now
 from tasks.engine import session, sweeps
 from tasks.engine.sweeps import LeaseWatch, Sweeper
-from tasks.models import Attempt, IdempotencyKey, SigninLink, StreamTicket, Task, TaskEvent, Worker
+from tasks.models import Attempt, IdempotencyKey, RateWindow, SigninLink, StreamTicket, Task, TaskEvent, Worker
 from tests.factories import claim, make_task, make_worker
 from tests.processes import until
 
@@ -268,9 +269,13 @@ def test_keys_tickets_and_links_go_with_their_time(alice):
     for model in (StreamTicket, SigninLink):
         for name, expires_at in (("old", now - SECOND), ("new", now + 60 * SECOND)):
             model.objects.create(user=alice, digest=name, expires_at=expires_at)
-    assert sweeps.prune_credentials() == 3
+    for name, end in (("old", now - SECOND), ("new", now + 60 * SECOND)):
+        RateWindow.objects.create(key=name, count=1, ends_at=end)
+        Session.objects.create(session_key=name, expire_date=end)
+    assert sweeps.prune_credentials() == 5
     assert IdempotencyKey.objects.get().key == "new"
     assert (StreamTicket.objects.count(), SigninLink.objects.count()) == (1, 1)
+    assert (RateWindow.objects.get().key, Session.objects.get().session_key) == ("new", "new")
 
 
 @pytest.mark.django_db
