@@ -21,7 +21,6 @@ class Gate:
         self.refuses_sockets = False
         self.answers_to_lose = 0
         self.sockets = 0
-        self.requests = 0
 
     def open(self) -> str:
         """The address that stands for the hub's."""
@@ -59,7 +58,6 @@ class Gate:
             first = await reader.read(65_536)
             is_socket = b"upgrade: websocket" in first.lower()
             self.sockets += is_socket
-            self.requests += not is_socket
             if is_socket and self.refuses_sockets:
                 writer.write(REFUSAL)
                 await writer.drain()

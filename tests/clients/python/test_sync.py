@@ -8,7 +8,7 @@ from itertools import takewhile
 import pytest
 
 from taskhub_client import Client, Conflict, InvalidRequest, NotFound, Unauthenticated, WaitTimeout, following
-from tests.processes import until
+from tests.processes import PATIENCE, until
 
 pytestmark = pytest.mark.processes
 STEPS = [
@@ -210,11 +210,12 @@ def test_a_task_that_is_unknown_where_sockets_are_blocked(client, gate, impatien
         client.wait("00000000-0000-7000-8000-000000000000")
 
 
-def test_a_wait_survives_a_restart_of_the_hub(hub, client):
+def test_a_wait_survives_a_restart_of_the_hub(hub, client, gate):
     task = client.submit("test.sleep", {"seconds": 1}, delay=2)
     found = []
-    waiting = threading.Thread(target=lambda: found.append(client.wait(task["id"], timeout=100)))
+    waiting = threading.Thread(target=lambda: found.append(client.wait(task["id"], timeout=2 * PATIENCE)))
     waiting.start()
+    until(lambda: gate.sockets, "the wait to listen")
     hub.stop()
     hub.start()
     waiting.join()

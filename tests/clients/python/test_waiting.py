@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskhub_client import waiting
+from taskhub_client.effects import Unreachable
 from tests.clients.python.stage import Stage, answer, hello, page, subscribed, updated
 
 
@@ -37,6 +38,13 @@ def test_a_pipeline_is_over(end):
     event = {"event_id": "x:2", "cursor": "c", "pipeline_id": "x", "version": 2, **end}
     assert played(waiting.for_pipeline("x"), "pipeline", {"status": "processing"}, event)
     assert played(waiting.for_pipeline("x"), "pipeline", {"status": "failed"})
+
+
+def test_a_hub_that_is_away_at_the_end_is_waited_for():
+    over = {"type": "snapshot", "task": {"id": "x", "version": 1, "status": "completed"}}
+    away = [Unreachable("refused")] * 20
+    stage = Stage(hello(), subscribed(), over, answers=[page(), *away, answer({"id": "x", "is": "whole"})])
+    assert stage.play(waiting.for_task("x")) == {"id": "x", "is": "whole"}
 
 
 def test_a_step_is_not_the_end_of_its_pipeline():

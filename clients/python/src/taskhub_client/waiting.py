@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import TypeVar
 
 from taskhub_client import calls
 from taskhub_client.effects import Script, Tell
+from taskhub_client.errors import Unavailable
 from taskhub_client.following import Following
 from taskhub_client.types import Event, Pipeline, Task
+
+R = TypeVar("R")
 
 OVER = {"completed", "dead_lettered", "canceled"}
 PIPELINE_OVER = {"completed", "failed", "canceled"}
@@ -18,14 +23,14 @@ def for_task(id: str) -> Script[Task]:
     """The task, once it has ended, in whichever way."""
     following = Following([{"task_id": str(id), "events": ["task_updated"]}])
     yield from _until(lambda event: event.get("task", event).get("status") in OVER, following)
-    return (yield from calls.task(id))
+    return (yield from _patiently(calls.task, id))
 
 
 def for_pipeline(id: str) -> Script[Pipeline]:
     """The pipeline, once it has ended, in whichever way."""
     following = Following([{"pipeline_id": str(id)}])
     yield from _until(_is_over, following)
-    return (yield from calls.pipeline(id))
+    return (yield from _patiently(calls.pipeline, id))
 
 
 def _is_over(event: Event) -> bool:
@@ -43,3 +48,10 @@ def _until(is_wanted: Callable[[Event], bool], following: Following) -> Script[N
             outcome = yield effect
         elif is_wanted(effect.event):
             return
+
+
+def _patiently(ask: Callable[[str], Script[R]], id: str) -> Script[R]:
+    """The answer, however long the hub is away now: it was there when the wait began."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            return (yield from ask(id))
