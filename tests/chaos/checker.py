@@ -83,8 +83,7 @@ def _check_attempts(task: Task, events: list[TaskEvent], attempts: list[Attempt]
     verdict.dup_transition += claims != task.tries
     verdict.dup_transition += ends != claims - running
     verdict.dup_transition += numbers != list(range(1, task.tries + 1 - running))
-    lives = 1 + sum(event.action == Actions.RESURRECT for event in events)
-    verdict.overlap += sum(attempt.outcome == Attempt.Outcomes.COMPLETED for attempt in attempts) > lives
+    verdict.overlap += sum(attempt.outcome == Attempt.Outcomes.COMPLETED for attempt in attempts) > 1
 
 
 def _check_runs(task: Task, attempts: list[Attempt], runs: list[Run], verdict: Verdict) -> None:
