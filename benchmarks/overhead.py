@@ -29,15 +29,18 @@ LIMIT = 120  # seconds for one drain
 
 
 def main() -> None:
-    print(f"\nCPU of the workers for each of {TASKS:,} no-op tasks, in µs, median of {ROUNDS}\n")
-    print(f"{'':<20} {'off':>8} {'on':>8} {'more':>8} {'lowest':>8} {'highest':>8}")
+    print(f"\nCPU of the workers for each of {TASKS:,} no-op tasks, in µs\n")
     with services() as places:
         for name, place in zip(("SQLite", "PostgreSQL, Redis"), places, strict=True):
-            rounds = [(measure(place, is_on=False), measure(place, is_on=True)) for _ in range(ROUNDS)]
+            rounds = [measure_both(name, place) for _ in range(ROUNDS)]
             off, on = (statistics.median(values) for values in zip(*rounds, strict=True))
-            more = [on / off - 1 for off, on in rounds]
-            shares = "".join(f" {share:>8.1%}" for share in (statistics.median(more), min(more), max(more)))
-            print(f"{name:<20} {off:>8.0f} {on:>8.0f}{shares}", flush=True)
+            print(f"{name:<20} median: off {off:>6.0f}  on {on:>6.0f}  {on / off - 1:>+6.1%}", flush=True)
+
+
+def measure_both(name: str, place: Place) -> tuple[float, float]:
+    off, on = measure(place, is_on=False), measure(place, is_on=True)
+    print(f"{name:<20}         off {off:>6.0f}  on {on:>6.0f}  {on / off - 1:>+6.1%}", flush=True)
+    return off, on
 
 
 def measure(place: Place, is_on: bool) -> float:

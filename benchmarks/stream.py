@@ -4,8 +4,8 @@ Beside it, on the same kind of server in the same run, stands a consumer as Chan
 the same Redis. TaskHub's figures include reading the log and the permissions; the stock consumer is handed its events.
 CPU is that of the web process, as the kernel counts it, from before the first event until the last has arrived.
 
-    python -m benchmarks stream                          all parts
-    PARTS=cost SECONDS=4 python -m benchmarks stream     of cost, time, sockets
+    python -m benchmarks stream                                          all parts
+    PARTS=cost SERVERS=uvicorn SECONDS=4 python -m benchmarks stream     of cost, time, sockets, idle
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from benchmarks.listeners import SUBSCRIBE, Listeners
 from benchmarks.servers import postgres_server, process, redis_server
 from tests.services import free_port
 
-PARTS = os.environ.get("PARTS", "cost,time,sockets").split(",")
+PARTS = os.environ.get("PARTS", "cost,time,sockets,idle").split(",")
+SERVERS = os.environ.get("SERVERS", "uvicorn,daphne").split(",")
 SECONDS, SOCKETS = int(os.environ.get("SECONDS", 10)), int(os.environ.get("SOCKETS", 100))
 MANY, IDLE = int(os.environ.get("MANY", 1000)), int(os.environ.get("IDLE", 5000))
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,7 @@ TASKHUB, STOCK = "taskhub.asgi:application", "benchmarks.contenders.stock:applic
 def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    parts = {"cost": cost, "time": latency, "sockets": sockets}
+    parts = {"cost": cost, "time": latency, "sockets": sockets, "idle": idle}
     with services() as (embedded, large):
         for name in PARTS:
             parts[name](embedded, large)
@@ -56,7 +57,7 @@ def main() -> None:
 def cost(_: Place, large: Place) -> None:
     print(f"\nCPU of the web process for each event and socket, {SOCKETS} sockets, {SECONDS} s, in µs\n")
     print(f"{'':<8} {'events/s':>8} {'':>9} {'stock':>8} {'TaskHub':>8} {'ratio':>6}")
-    for kind in COMMANDS:
+    for kind in SERVERS:
         for rate, batch in ((50, False), (200, True)):
             with web(kind, STOCK, large) as server:
                 stock = server.measure(rate, SOCKETS, batch=False)
@@ -70,7 +71,7 @@ def cost(_: Place, large: Place) -> None:
 def latency(embedded: Place, large: Place) -> None:
     print(f"\nFrom commit to client, {SOCKETS} sockets, 50 events/s, {SECONDS} s, in milliseconds\n")
     _head()
-    for kind in COMMANDS:
+    for kind in SERVERS:
         for name, place in (("embedded", embedded), ("PostgreSQL, Redis", large)):
             with web(kind, TASKHUB, place) as server:
                 _row(f"{kind}, {name}", server.measure(50, SOCKETS, batch=False))
@@ -81,11 +82,14 @@ def latency(embedded: Place, large: Place) -> None:
 def sockets(_: Place, large: Place) -> None:
     print(f"\n{MANY} sockets on one process, 20 events/s in batches, {SECONDS} s, in milliseconds\n")
     _head()
-    for kind in COMMANDS:
+    for kind in SERVERS:
         with web(kind, TASKHUB, large) as server:
             _row(kind, server.measure(20, MANY, batch=True))
+
+
+def idle(_: Place, large: Place) -> None:
     print(f"\n{IDLE} sockets held idle\n")
-    for kind in COMMANDS:
+    for kind in SERVERS:
         with web(kind, TASKHUB, large) as server:
             held, cpu = server.hold(IDLE, SECONDS)
             print(f"{kind:<8} {held / 1024:>6.1f} KiB a socket, {cpu * 100:.1f} % of a core", flush=True)
