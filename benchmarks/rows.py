@@ -39,7 +39,8 @@ def generate(number: int) -> None:
     from django.contrib.auth import get_user_model
     from django.db import connection
 
-    from tasks.models import QueueCount, Task
+    from tasks.models import OwnerCount, QueueCount, Task
+    from tasks.states import BACKLOG
 
     choose, seed, copies = random.Random(7), min(number, SEED), max(1, number // SEED)
     owners = get_user_model().objects.bulk_create(get_user_model()(username=f"owner{n}") for n in range(OWNERS))
@@ -52,6 +53,8 @@ def generate(number: int) -> None:
     QueueCount.objects.bulk_create(
         QueueCount(queue=queue, status=status, n=n * copies) for (queue, status), n in counts.items()
     )
+    backlog = Counter(row.owner_id for row in rows if row.status in BACKLOG)
+    OwnerCount.objects.bulk_create(OwnerCount(owner_id=owner, n=n * copies) for owner, n in backlog.items())
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 

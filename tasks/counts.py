@@ -104,12 +104,12 @@ def _sum(counted: Totals, status: str) -> int:
 # -- the sweep -----------------------------------------------------------------------------------------------------
 
 
+FOLDED: dict[type[Model], str] = {QueueCount: "queue, status", OwnerCount: "owner_id"}
+
+
 def fold() -> int:
     """Replace the rows of what has several by one each. Returns how many rows less there are."""
     return sum(_fold(model, columns) for model, columns in FOLDED.items() if _is_long(model, columns))
-
-
-FOLDED: dict[type[Model], str] = {QueueCount: "queue, status", OwnerCount: "owner_id"}
 
 
 def _is_long(model: type[Model], columns: str) -> bool:
