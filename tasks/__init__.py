@@ -4,7 +4,8 @@ Read it in this order; a file imports only from lines above it:
 
     exceptions · states · retry · errors · documents · failpoints   pure: what can be said without a database
     signals · database · models                               the tables
-    changes · durations · events · backlog · lifecycle        the verbs, and the log that they write
+    changes · durations · events · tallies                    what a change is, and who is told
+    backlog · lifecycle                                       the verbs, and the log that they write
     access · audit · counts · cursor · dead_letters · hints · logs   questions to the tables, who may ask them, who did
     masking · groups · queues · representation · signin       what goes out, and the hub's own verbs
     registry · callbacks · idempotency · submission           what may be submitted, and how

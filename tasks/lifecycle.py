@@ -20,7 +20,7 @@ from django.db import connection, connections
 from django.db.models import QuerySet
 from django.db.models.query import RawQuerySet
 
-from tasks import backlog, changes, durations, events, failpoints
+from tasks import backlog, changes, durations, events, failpoints, tallies
 from tasks.changes import Change, Outcome
 from tasks.database import (
     among,
@@ -151,6 +151,7 @@ def rescue(tasks: TaskQuerySet, charged: bool, detail: str = "The worker is gone
     ]
     ends = zip(rescued, lost, strict=True)
     _end([(task, outcome, changes.rescued(task, charged, detail, now)) for task, outcome in ends], now, HUB)
+    tallies.rescued(rescued, charged)
     return rescued
 
 
@@ -440,4 +441,8 @@ def _keep_late(task_ids: Iterable[uuid.UUID], outcomes: dict[uuid.UUID, Outcome]
         late = {"action": str(outcome.action), "result": outcome.result, "error": outcome.error}
         ended = Attempt.objects.filter(task_id=task_id, lease=outcome.lease)
         # A worker whose commit nobody could confirm says the same again: that came in time.
-        ended.exclude(outcome=ENDED_AS[outcome.action]).update(late=late)
+        for attempt in ended.exclude(outcome=ENDED_AS[outcome.action]):
+            if attempt.late is None:
+                tallies.stale(attempt, outcome.action)
+            attempt.late = late
+            attempt.save(update_fields=["late"])

@@ -12,16 +12,18 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks import counts
+from tasks import counts, tallies
 from tasks.api.endpoint import Endpoint
 from tasks.api.permissions import OPEN
 from tasks.api.problems import CONTENT_TYPE, problem
 from tasks.api.schema import operation
+from tasks.database import database_now
+from tasks.models import Worker
 
 PATIENCE_S = 1
 
@@ -136,10 +138,48 @@ class HubCollector(Collector):
         yield paused
         workers = counts.workers_online()
         yield GaugeMetricFamily("taskhub_workers_online", "Workers that hold their lease.", value=workers)
+        yield _lease_ages()
+        yield from _tallied()
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: registering must not ask the database."""
         return []
+
+
+def _lease_ages() -> Metric:
+    ages = GaugeMetricFamily(
+        "taskhub_worker_lease_age_seconds",
+        "How long ago a worker that has neither ended nor been given up renewed its lease.",
+        labels=["worker", "host", "pid", "role"],
+    )
+    now = database_now()
+    for worker in Worker.objects.filter(stopped_at=None, lost_at=None):
+        age = max(0.0, (now - worker.heartbeat_at).total_seconds())
+        ages.add_metric([str(worker.pk), worker.host, str(worker.pid), worker.role], age)
+    return ages
+
+
+def _tallied() -> Iterator[Metric]:
+    happened = tallies.totals()
+    yield CounterMetricFamily(
+        "taskhub_stale_completions", "Ends reported after the lease was lost: kept, not applied.",
+        value=happened[tallies.STALE],
+    )  # fmt: skip
+    rescues = CounterMetricFamily("taskhub_rescues", "Tasks taken from workers that are lost.", labels=["charged"])
+    rescues.add_metric(["true"], happened[tallies.CHARGED])
+    rescues.add_metric(["false"], happened[tallies.UNCHARGED])
+    yield rescues
+    poison = CounterMetricFamily("taskhub_poison", "Tasks dead-lettered as poison.", labels=["kind"])
+    poison.add_metric(["proven"], happened[tallies.POISON["Poison"]])
+    poison.add_metric(["suspected"], happened[tallies.POISON["suspected_poison"]])
+    yield poison
+    restarts = CounterMetricFamily(
+        "taskhub_supervisor_restarts", "Children that a supervisor has started again.", labels=["child"]
+    )
+    for name, n in sorted(happened.items()):
+        if name.startswith(tallies.RESTARTS):
+            restarts.add_metric([name.removeprefix(tallies.RESTARTS)], n)
+    yield restarts
 
 
 _hub = CollectorRegistry()

@@ -71,19 +71,20 @@ class Child:
         self.code = None
         self._due, self._deaths, self._on_trial = time.monotonic(), 0, on_trial
 
-    def plan_again(self) -> None:
-        """After a death that nobody asked for: wait longer each time, or for better code."""
+    def plan_again(self) -> bool:
+        """After a death that nobody asked for: wait longer each time, or for better code, which returns False."""
         assert self.code is not None
         code, self.code = self.code, None
         age = time.monotonic() - self._started
         if self._on_trial and code > 0 and age < TRIAL:
             self._due = None
             logger.error("%s cannot start (exit code %d); waiting for the next change of the code.", self.name, code)
-            return
+            return False
         self._deaths = self._deaths + 1 if age < STEADY else 1
         wait = min(FIRST_WAIT * 2 ** (self._deaths - 1), LONGEST_WAIT)
         self._due = time.monotonic() + wait
         logger.error("%s has ended (%s); starting it again in %g s.", self.name, _how(code), wait)
+        return True
 
     def start(self) -> None:
         line = lifeline.Lifeline()

@@ -112,13 +112,18 @@ class Supervisor:
         for child in self._children:
             if child.code is not None:
                 self._clear_away([child])
-                child.plan_again()
+                if child.plan_again():
+                    self._note_restart(child)
 
     def _renew_cluster(self, complaint: str) -> None:
         assert self._cluster
         logger.error("The cluster makes no progress: %s. Starting it anew.", complaint)
         self._clear_away([self._cluster])
         self._cluster.plan()
+        self._note_restart(self._cluster)
+
+    def _note_restart(self, child: Child) -> None:
+        self._watch.note_restart("web" if child is self._web else "cluster")
 
     def _reload(self) -> None:
         logger.info("The code has changed; starting anew.")

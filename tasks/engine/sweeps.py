@@ -132,7 +132,8 @@ def rescue(worker: Worker, detail: str, expired: dt.datetime | None = None) -> i
     charged = len(alone) == 1 and not alone[0].is_callback
     rescued = lifecycle.rescue(held, charged, detail)
     failpoints.reach("rescue.written")
-    logger.warning("Worker %s is lost. %s Tasks taken from it: %d.", worker, detail, len(rescued))
+    cost = "charged as a crash" if charged else "no attempt used"
+    logger.warning("Worker %s is lost. %s Tasks taken from it: %d (%s).", worker, detail, len(rescued), cost)
     return len(rescued)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
+from tasks import tallies
 from tasks.database import database_now
 from tasks.engine import progress, session
 
@@ -46,6 +48,7 @@ class Watch(threading.Thread):
         self._given_back.set()
         self._wake = threading.Event()
         self._is_blind = False
+        self._restarts: deque[str] = deque()  # not written down yet
 
     def turn_to(self, subject: Subject | None) -> None:
         self._subject = subject
@@ -56,6 +59,10 @@ class Watch(threading.Thread):
         self._given_back.clear()
         self.turn_to(None)
         return self._given_back
+
+    def note_restart(self, child: str) -> None:
+        """The supervisor starts a child again; it is written down as soon as the database answers."""
+        self._restarts.append(child)
 
     def run(self) -> None:
         self._get_ready()
@@ -80,6 +87,9 @@ class Watch(threading.Thread):
             if not self._given_back.is_set():
                 release_the_dead()
                 self._given_back.set()
+            while self._restarts:
+                tallies.restarted(self._restarts[0])
+                self._restarts.popleft()
             if subject:
                 subject.look()
             self._is_blind = False

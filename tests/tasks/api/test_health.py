@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from tasks import lifecycle, tallies
 from tasks.api import health
+from tasks.changes import Outcome
+from tasks.database import database_now
+from tasks.models import Task
+from tasks.states import Actions
 from tests.factories import make_task, make_worker
 from tests.tasks.api.conftest import assert_problem
 
@@ -82,6 +89,50 @@ def test_metrics(viewer):
     assert 'taskhub_queue_paused{queue="default"} 0.0' in lines
     assert "taskhub_workers_online 1.0" in lines
     assert any(line.startswith('taskhub_oldest_pending_seconds{queue="default"}') for line in lines)
+
+
+def metrics(viewer) -> list[str]:
+    return viewer.get("/metrics").content.decode().splitlines()
+
+
+def test_metrics_of_what_should_be_rare(viewer):
+    assert "taskhub_stale_completions_total 0.0" in metrics(viewer)
+    task = make_task("processing")
+    lifecycle.rescue(Task.objects.all(), charged=True)
+    end_late(task)
+    tallies.restarted("cluster")
+    lines = metrics(viewer)
+    assert 'taskhub_rescues_total{charged="true"} 1.0' in lines
+    assert 'taskhub_rescues_total{charged="false"} 0.0' in lines
+    assert "taskhub_stale_completions_total 1.0" in lines
+    assert 'taskhub_poison_total{kind="proven"} 0.0' in lines
+    assert 'taskhub_poison_total{kind="suspected"} 0.0' in lines
+    assert 'taskhub_supervisor_restarts_total{child="cluster"} 1.0' in lines
+
+
+def end_late(task: Task) -> None:
+    lifecycle.record([Outcome(task.pk, task.present_lease, Actions.COMPLETE)], "worker")
+
+
+def test_the_age_of_each_lease(viewer):
+    now = database_now()
+    silent = make_worker(heartbeat_at=now - dt.timedelta(seconds=40), expires_at=now - dt.timedelta(seconds=25))
+    make_worker(lost_at=now)
+    make_worker(stopped_at=now)
+    (line,) = [line for line in metrics(viewer) if line.startswith("taskhub_worker_lease_age_seconds{")]
+    assert f'worker="{silent.pk}"' in line
+    assert 'role="plain"' in line
+    assert float(line.split()[-1]) >= 40
+
+
+def test_each_metric_is_documented(viewer):
+    make_task()
+    make_worker()
+    tallies.restarted("web")
+    found = set(re.findall(r"^# TYPE (taskhub_\w+)", "\n".join(metrics(viewer)), re.MULTILINE))
+    page = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text()
+    documented = set(re.findall(r"^\| `(taskhub_\w+)`", page, re.MULTILINE))
+    assert {name for name in found if not name.endswith("_created")} == documented
 
 
 def test_metrics_take_their_permission(submitter, anonymous):

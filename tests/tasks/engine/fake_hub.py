@@ -61,6 +61,10 @@ class FakeWatch(threading.Thread):
     def turn_to(self, subject: object) -> None:
         self._subject = subject
 
+    def note_restart(self, child: str) -> None:
+        with (self._folder / "restarts").open("a") as file:
+            file.write(f"{child}\n")
+
     def give_back(self) -> threading.Event:
         (self._folder / "given_back").touch()
         done = threading.Event()

@@ -108,6 +108,7 @@ def test_a_child_that_dies_is_started_again_and_what_it_left_is_ended(name, hub)
     hub.until_started(name, times=2)
     hub.until_gone(mate)
     assert alive(*others) == set(others)
+    assert (hub.folder / "restarts").read_text().split() == [name]
     assert (hub.folder / "given_back").exists() is (name == "cluster")
 
 
@@ -119,6 +120,7 @@ def test_a_cluster_that_makes_no_progress_is_started_anew(hub):
     assert not alive(*cluster[:2])
     assert alive(*web) == set(web)
     assert "told" not in hub.said("cluster")
+    assert (hub.folder / "restarts").read_text().split() == ["cluster"]
 
 
 def test_both_are_started_anew_when_the_code_changes(hub):

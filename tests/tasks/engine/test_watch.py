@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError
 from django.db import OperationalError, ProgrammingError
 
+from tasks import tallies
 from tasks.engine import session
 from tasks.engine import watch as watching
 from tasks.engine.watch import Closing, Watch, release_the_dead
@@ -142,3 +143,23 @@ def test_as_a_thread_it_looks_again_and_again():
     watch.start()
     until(lambda: len(subject.seen) > 3, "several looks")
     watch.turn_to(None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_restarts_are_written_down_once_the_database_answers(monkeypatch):
+    away, write = [OperationalError("away")], tallies.restarted
+
+    def restarted(child: str) -> None:
+        if away:
+            raise away.pop()
+        write(child)
+
+    monkeypatch.setattr(tallies, "restarted", restarted)
+    watch = make_watch()
+    watch.note_restart("web")
+    watch.note_restart("web")
+    watch._look_at(None)
+    assert tallies.totals() == {}
+    watch._look_at(None)
+    watch._look_at(None)
+    assert tallies.totals() == {"restarts.web": 2}
