@@ -26,7 +26,6 @@ TESTED_ELSEWHERE = {  # module: the tests that would fail with it
     "realtime/apps.py": "realtime/test_consumers.py",
     "demo/apps.py": "demo/test_handlers.py",
     "demo/urls.py": "demo/test_receiver.py",
-    "taskhub/asgi.py": "journeys/test_main_job.py",
     "tasks/models/pipelines.py": "tasks/pipelines/test_advance.py",
     "tasks/pipelines/round.py": "tasks/pipelines/test_advance.py",
     "realtime/groups.py": "realtime/test_receivers.py",
