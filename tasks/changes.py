@@ -65,8 +65,7 @@ def moved(task: Task, action: Actions, message: str = "", **fields: Any) -> Chan
 
 def claimed(task: Task, worker: Worker, lease: uuid.UUID, now: dt.datetime, usual: float | None = None) -> Change:
     """`usual`: how long such runs take, in seconds. One that goes on where it was left takes less: nobody knows."""
-    is_worth_telling = usual is not None and usual >= ETA_LEAST and not task.state
-    eta = now + dt.timedelta(seconds=usual) if usual is not None and is_worth_telling else None
+    eta = now + dt.timedelta(seconds=usual) if usual and usual >= ETA_LEAST and not task.state else None
     return moved(
         task, A.CLAIM,
         attempt=task.attempt + 1, tries=task.tries + 1, worker_id=worker.pk, lease=lease, ready=False,
