@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,3 +35,35 @@ def marked(mark: str) -> dict[int, str]:
     listing = subprocess.run(["ps", "axeww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
     rows = (line.strip().partition(" ") for line in listing.splitlines() if mark in line)
     return {int(pid): command for pid, _, command in rows if alive(int(pid))}
+
+
+# -- as Linux shows them, in /proc -----------------------------------------------------------------------------------
+
+
+def running() -> dict[int, int]:
+    """The parent of each process that runs, by their ids."""
+    found: dict[int, int] = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                state, parent, *_ = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+                if state != "Z":
+                    found[int(entry.name)] = int(parent)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """In the order in which they were started."""
+    return sorted(child for child, parent in running().items() if parent == pid)
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return found + [below for child in found for below in descendants(child)]
+
+
+def environment(pid: int) -> list[bytes]:
+    """The variables with which it was started, each as `NAME=value`."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return []

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 
+from benchmarks import contenders
 from benchmarks.contenders import increment, stamp
 from tasks import handler
 from tasks.signals import log_written, task_logged
@@ -42,3 +43,8 @@ def compute(ctx, seconds: float, reports: bool) -> dict:
 @handler("benchmark.stamp")
 def mark(ctx) -> None:
     stamp()
+
+
+@handler("benchmark.witness")
+def witness(ctx, name: str, seconds: float = 0, is_poison: bool = False) -> None:
+    contenders.witness(name, seconds, is_poison)

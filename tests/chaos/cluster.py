@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from tasks.database import database_now
 from tasks.models import Worker
+from tests.processes import children, descendants, environment, running
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90.0  # seconds that something may take on a busy machine; what is measured has limits of its own
@@ -103,7 +104,7 @@ class Cluster:
 
     def remains(self) -> list[int]:
         """All that was ever started from here and still runs, whoever may be its parent now."""
-        return [pid for pid, state, _ in _stats() if state != "Z" and self._mark in _environment(pid)]
+        return [pid for pid in running() if self._mark in environment(pid)]
 
     def sessions(self, role: str | None = None) -> list[Worker]:
         """The live sessions of processes of this tree."""
@@ -143,35 +144,3 @@ class Cluster:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
-
-
-# -- processes, as Linux shows them ----------------------------------------------------------------------------------
-
-
-def _stats() -> Iterator[tuple[int, str, int]]:
-    """(id, state, parent's id) of each process."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                rest = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-                yield int(entry.name), rest[0], int(rest[1])
-
-
-def _environment(pid: int) -> list[bytes]:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return []
-
-
-def children(pid: int) -> list[int]:
-    """In the order in which they were started, without those that are dead and not yet reaped."""
-    return sorted(child for child, state, parent in _stats() if parent == pid and state != "Z")
-
-
-def descendants(pid: int) -> list[int]:
-    found = children(pid)
-    return found + [below for child in found for below in descendants(child)]
-
-
-def is_alive(pid: int) -> bool:
-    return any(found == pid and state != "Z" for found, state, _ in _stats())

@@ -87,7 +87,9 @@ class Hub:
 
     def drained(self, seconds: float = 120) -> None:
         """Wait until every task is over."""
-        until(lambda: not self.left(), "an empty hub", seconds)
+        until(
+            lambda: not self.left(), "an empty hub", seconds, lambda: "\n".join(pool.tail() for pool in self.clusters)
+        )
 
     def verdict(self) -> Verdict:
         return check(self.acks.read(), self.effects.read())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import time
+from collections import Counter
 
 import pytest
 
 from tasks import lifecycle
-from tasks.models import Attempt, Queue, Task, Worker
+from tasks.database import database_now
+from tasks.models import Attempt, Task, TaskEvent, Worker
 from tests.chaos.cluster import until
 from tests.chaos.conftest import Hub
 
@@ -65,7 +68,7 @@ def test_idle_processes_of_the_tree_may_die(hub: Hub):
 
 def test_sigterm_finishes_what_is_short_and_gives_back_what_is_long(hub: Hub):
     """R9: nothing is claimed after the signal, the long task uses no attempt."""
-    cluster = hub.cluster(workers=2, TASKHUB_SHUTDOWN_GRACE_S=2).start()
+    cluster = hub.cluster(workers=2, TASKHUB_SHUTDOWN_GRACE_S=4).start()
     (short,), (long,) = hub.submit("chaos.work", seconds=1), hub.submit("chaos.work", seconds=50)
     processing = Task.objects.filter(status="processing")
     until(lambda: processing.count() == 2, "both to run")
@@ -80,18 +83,56 @@ def test_sigterm_finishes_what_is_short_and_gives_back_what_is_long(hub: Hub):
     assert Worker.objects.filter(stopped_at=None, lost_at=None).count() == 0
 
 
-def test_a_paused_queue_starts_nothing_and_urgent_tasks_overtake(hub: Hub):
-    Queue.objects.create(name="held", paused_at="2026-01-01T00:00:00Z")
-    (held,) = hub.submit("chaos.work", _queue="held")
-    slow = hub.submit("chaos.work", 30, seconds=0.1)
-    hub.cluster(workers=1).start()
-    until(lambda: Task.objects.filter(status="completed").count() >= 5, "some of the backlog")
-    (urgent,) = hub.submit("chaos.work", _priority=100)
-    until(lambda: Task.objects.filter(pk=urgent.pk, status="completed").exists(), "the urgent one")
-    assert Task.objects.filter(pk__in=[task.pk for task in slow], status="pending").exists()
-    until(lambda: not Task.objects.exclude(pk=held.pk).exclude(status="completed").exists(), "the backlog")
-    held.refresh_from_db()
-    assert held.status == "pending"
+def test_nothing_is_claimed_from_one_second_after_sigterm_on(hub: Hub):
+    """R9: under backlog, when there is always something to claim."""
+    cluster = hub.cluster(workers=2, TASKHUB_SHUTDOWN_GRACE_S=3).start()
+    hub.submit("chaos.work", 300, seconds=0.1)
+    hub.submit("chaos.async", 1000, seconds=2)
+    until(lambda: hub.left() < 1290, "some of it")
+    told = database_now()
+    cluster.terminate()
+    assert cluster.wait(30) == 0
+    claims = TaskEvent.objects.filter(action="claim").order_by("timestamp")
+    assert claims.last().timestamp - told <= dt.timedelta(seconds=1)
+    assert set(Task.objects.values_list("status", flat=True)) == {"completed", "pending"}
+    assert set(Task.objects.filter(status="pending").values_list("attempt", flat=True)) == {0}
+    assert not cluster.remains()
+
+
+def test_a_machine_that_is_gone_costs_its_tasks_one_lease(hub: Hub):
+    """Nobody can see its processes, and they say nothing any more: only the lease tells."""
+    gone = hub.cluster(workers=2).start()
+    hub.submit("chaos.work", 2, seconds=2)
+    hub.submit("chaos.async", 10, seconds=2)
+    until(lambda: Task.objects.filter(status="processing").count() == 12, "all to run")
+    for pid in gone.tree():
+        os.kill(pid, signal.SIGSTOP)
+    Worker.objects.update(machine="another")
+    there = hub.cluster(workers=2).start()
+    hub.drained(30)
+    assert Attempt.objects.filter(outcome="lost").exists()
+    assert there.is_complete, there.tail()
+    gone.kill()
+    assert hub.verdict().is_clean, hub.verdict()
+
+
+@pytest.mark.full
+def test_many_who_sweep_rescue_each_task_once(hub: Hub):
+    """R13: hundreds of leases have run out, and every worker of two pools finds them at the same moment."""
+    long_ago = database_now() - dt.timedelta(seconds=60)
+    for _ in range(30):
+        dead = Worker.objects.create(
+            host="gone", machine="another", pid=1, role="plain",
+            started_at=long_ago, heartbeat_at=long_ago, expires_at=long_ago,
+        )  # fmt: skip
+        tasks = hub.submit("chaos.work", 10)
+        lifecycle.claim(Task.objects.ready().filter(pk__in=[task.pk for task in tasks]), dead)
+    for _ in range(2):
+        hub.cluster(workers=2).launch()
+    hub.drained()
+    ends = Counter(Attempt.objects.values_list("outcome", flat=True))
+    assert (ends["lost"], ends["completed"]) == (300, 300)
+    assert hub.verdict().is_clean, hub.verdict()
 
 
 def test_cancel_reaches_a_checkpoint_and_ends_code_without_one(hub: Hub):

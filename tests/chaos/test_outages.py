@@ -20,7 +20,7 @@ BACK = 15.0  # seconds within which workers resume
 def resumes(hub: Hub, n: int = 5) -> None:
     """New work is done within the time that is promised."""
     connection.close()  # the test's own may have been cut as well
-    for task in [*hub.submit("chaos.work", n), *hub.submit("chaos.async", n)]:
+    for task in [*hub.submit("chaos.work", n, _priority=100), *hub.submit("chaos.async", n, _priority=100)]:
         until(lambda: Task.objects.filter(pk=task.pk, status="completed").exists(), "new work to be done", BACK)  # noqa: B023
 
 

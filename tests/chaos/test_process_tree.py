@@ -24,7 +24,7 @@ def signal_all(cluster: Cluster, number: signal.Signals) -> None:
 
 
 def nothing_is_left(cluster: Cluster, seconds: float = AT_ONCE) -> None:
-    until(lambda: not cluster.remains(), "the end of every process", seconds, cluster.tail)
+    until(lambda: not cluster.remains(), "the end of every process", seconds, lambda: str(cluster.remains()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)])

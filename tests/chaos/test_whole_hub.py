@@ -16,10 +16,10 @@ from contextlib import closing, contextmanager
 import pytest
 
 from tasks.models import Attempt, Task, Worker
-from tests.chaos.cluster import children, descendants, until
+from tests.chaos.cluster import until
 from tests.chaos.conftest import Hub, Served, through
 from tests.chaos.proxy import Proxy
-from tests.processes import marked
+from tests.processes import children, descendants, marked
 from tests.services import Service
 
 WORK = {"name": "chaos.work"}

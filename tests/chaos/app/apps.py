@@ -3,10 +3,14 @@
 import datetime as dt
 import os
 import random
+import sys
+import time
+from types import ModuleType
 
 from django.apps import AppConfig
-from django.db import DatabaseError, OperationalError
+from django.db import OperationalError
 from django.db.backends.signals import connection_created
+from django.utils import timezone
 
 
 class ChaosConfig(AppConfig):
@@ -37,7 +41,7 @@ def fail_at_random(connection, share: float) -> None:
             run(*arguments)
         raise dice.choice([conflict, timeout, full_disk])()
 
-    connection.execute_wrappers.append(execute)
+    connection.execute_wrappers[:] = [execute]  # they outlive a connection that broke
 
 
 def conflict() -> OperationalError:
@@ -50,20 +54,30 @@ def timeout() -> OperationalError:
     return OperationalError("canceling statement due to statement timeout")
 
 
-def full_disk() -> DatabaseError:
+def full_disk() -> OperationalError:
     return OperationalError("could not extend file: No space left on device")
 
 
+class Skewed(dt.datetime):
+    """Python's clock on a machine where it is wrong."""
+
+    skew = dt.timedelta()
+
+    @classmethod
+    def now(cls, tz=None):
+        return dt.datetime.now(tz) + cls.skew
+
+
 def skew_clock(skew: dt.timedelta) -> None:
-    """This machine's clock is wrong."""
+    """Let all of our modules read a wrong clock."""
+    import tasks.engine.runner  # noqa: F401  with all that a worker needs
 
-    class Skewed(dt.datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return super().now(tz) + skew
-
-        @classmethod
-        def utcnow(cls):
-            return cls.now(dt.UTC).replace(tzinfo=None)
-
-    dt.datetime = Skewed  # type: ignore[misc]
+    Skewed.skew = skew
+    wrong = ModuleType("datetime")
+    vars(wrong).update(vars(dt), datetime=Skewed)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tasks.") and getattr(module, "dt", None) is dt:
+            module.dt = wrong
+    true_time = time.time
+    time.time = lambda: true_time() + skew.total_seconds()
+    timezone.now = lambda: Skewed.now(dt.UTC)
