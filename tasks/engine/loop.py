@@ -26,7 +26,7 @@ from tasks.engine.desk import Desk, Running
 from tasks.engine.endurance import Budget, patiently
 from tasks.engine.session import Session
 from tasks.engine.watchdog import Watchdog
-from tasks.models import Worker
+from tasks.models import Task, Worker
 from tasks.submission import callback_policy
 
 T = TypeVar("T")
@@ -116,9 +116,13 @@ class LoopWorker:
     def _take(self, limit: int) -> None:
         if self._goes_on() and (self._desk.claim_in_doubt or claim.is_waiting(Worker.Roles.LOOP)):
             suspects = sum(claim.is_suspect(running.task) for running in list(self._desk.running.values()))
-            self._desk.exchange(partial(claim.many, self._session, limit, suspects))
+            self._desk.exchange(partial(self._take_up_to, limit, suspects))
         self._has_reconnected |= self._driver not in (None, connection.connection)
         self._driver = connection.connection
+
+    def _take_up_to(self, limit: int, suspects: int) -> list[Task]:
+        """Not if it was told to stop while it wrote the outcomes that came before."""
+        return claim.many(self._session, limit, suspects) if self._goes_on() else []
 
     async def _sleep(self) -> None:
         """Until a hint, the end of a task when all places are taken, or the next `run_at`."""

@@ -20,7 +20,7 @@ from tasks.engine.endurance import Budget, patiently
 from tasks.engine.pulse import Pulse
 from tasks.engine.session import Session
 from tasks.engine.watchdog import Watchdog
-from tasks.models import Worker
+from tasks.models import Task, Worker
 
 PROMOTE = 0.2  # seconds between two looks for what has become due, under backlog
 
@@ -53,12 +53,16 @@ class PlainWorker:
         self._promote()
         if not self._session.is_safe:
             return False
-        tasks = self._desk.exchange(partial(claim.plain, self._session, self._pace))
+        tasks = self._desk.exchange(self._claim)
         if len(tasks) > 1:
             self._pulse.hurry()
         while running := self._next():
             self._run(running)
         return bool(tasks)
+
+    def _claim(self) -> list[Task]:
+        """Not if it was told to stop while it wrote the outcomes that came before."""
+        return claim.plain(self._session, self._pace) if self._goes_on() else []
 
     def _next(self) -> Running | None:
         """The next task that may still be started. Without a safe lease none may, and all go back."""

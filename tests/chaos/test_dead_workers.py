@@ -70,8 +70,7 @@ def test_sigterm_finishes_what_is_short_and_gives_back_what_is_long(hub: Hub):
     """R9: nothing is claimed after the signal, the long task uses no attempt."""
     cluster = hub.cluster(workers=2, TASKHUB_SHUTDOWN_GRACE_S=4).start()
     (short,), (long,) = hub.submit("chaos.work", seconds=1), hub.submit("chaos.work", seconds=50)
-    processing = Task.objects.filter(status="processing")
-    until(lambda: processing.count() == 2, "both to run")
+    until(lambda: len(hub.effects.read()) == 2, "both to run")
     cluster.terminate()
     time.sleep(1)
     (waiting,) = hub.submit("chaos.work")
