@@ -16,7 +16,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 
 from tasks import errors, events, lifecycle
 from tasks.changes import Outcome
@@ -57,21 +57,25 @@ def sweep() -> int:
 
 def _advance_all(ids: Collection[uuid.UUID]) -> int:
     """Some at a time, in any order: who comes to the same ones at the same moment shall not wait for each of them."""
-    shuffled = random.sample(sorted(ids), len(ids))
-    return sum(_try(shuffled[first : first + TOGETHER]) for first in range(0, len(shuffled), TOGETHER))
+    shuffled, done = random.sample(sorted(ids), len(ids)), 0
+    try:
+        for first in range(0, len(shuffled), TOGETHER):
+            done += _try(shuffled[first : first + TOGETHER])
+    except (OperationalError, InterfaceError) as error:  # it would keep each of the others waiting, too
+        logger.warning("Pipelines wait for the database (%s).", str(error).strip())
+    return done
 
 
 def _try(ids: list[uuid.UUID]) -> int:
-    """One that cannot be advanced now keeps neither the others nor the caller from going on; a sweep comes again."""
+    """One that cannot be advanced keeps neither the others nor the caller from going on; a sweep comes again."""
     try:
         return advance(*ids)
-    except Exception as error:
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
         if len(ids) > 1:
             return sum(_try([id]) for id in ids)
-        if isinstance(error, DatabaseError):
-            logger.warning("Pipeline %s waits for the database (%s).", ids[0], str(error).strip())
-        else:
-            logger.exception("Pipeline %s could not be advanced.", ids[0])
+        logger.exception("Pipeline %s could not be advanced.", ids[0])
     return 0
 
 

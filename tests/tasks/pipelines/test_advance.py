@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from tasks import lifecycle
@@ -264,20 +264,36 @@ def test_a_sweep_passes_over_what_is_over_or_paused():
 
 
 def test_one_that_cannot_be_advanced_does_not_stop_the_others(monkeypatch, caplog):
-    broken, away, well = make_pipeline(), make_pipeline(), make_pipeline()
-    for pipeline in (broken, away, well):
+    broken, refused, well = make_pipeline(), make_pipeline(), make_pipeline()
+    for pipeline in (broken, refused, well):
         claim(task_of(pipeline, "extract"))
     true = advance.advance
 
     def breaking(*ids):
-        if away.pk in ids:
-            raise DatabaseError("away")
+        if refused.pk in ids:
+            raise DatabaseError("a value that no row takes")
         return 1 // 0 if broken.pk in ids else true(*ids)
 
     monkeypatch.setattr(advance, "advance", breaking)
     assert advance.sweep() == 1
     assert now(well).status == "processing"
-    assert {record.levelname for record in caplog.records} == {"WARNING", "ERROR"}
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+
+
+def test_a_database_that_is_away_is_asked_once_and_not_for_each(monkeypatch, caplog):
+    for _ in range(3):
+        claim(task_of(make_pipeline(), "extract"))
+    asked = []
+
+    def away(*ids):
+        asked.append(ids)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(advance, "TOGETHER", 2)
+    monkeypatch.setattr(advance, "advance", away)
+    assert advance.sweep() == 0
+    assert len(asked) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_all_or_nothing(monkeypatch):
