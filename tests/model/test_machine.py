@@ -50,6 +50,7 @@ KINDS = st.sampled_from([*OF_KIND])
 PICK = st.integers(0, 7)
 ROLES = st.sampled_from(["plain", "loop"])
 VERBS = ["retry", "resurrect", "cancel", "pause", "resume"]
+RUNNING_VERBS = st.sampled_from(["cancel", "pause"])
 LESS_PATIENCE = (
     (changes, "CHARGED_CRASHES", 2), (changes, "UNCHARGED_RESCUES", 3), (rules, "POISON", 2), (rules, "SUSPICION", 3),
 )  # fmt: skip
@@ -214,6 +215,9 @@ class Machine(RuleBasedStateMachine):
     def defer(self, pick: int) -> None:
         """The receiver of a callback says that it will answer later."""
         self._let_run("callback")
+        self._defer(pick)
+
+    def _defer(self, pick: int) -> None:
         sent = [lease for lease in self.leases if lease[0] in self.lives and self.lives[lease[0]].is_sent]
         lease = sent[pick % len(sent)]
         is_held = self.is_held(lease)
@@ -223,10 +227,11 @@ class Machine(RuleBasedStateMachine):
 
     # -- the ends of workers --------------------------------------------------------------------------------------
 
-    @rule(kind=KINDS, pick=PICK)
-    def die(self, kind: str, pick: int) -> None:
-        """Its process is seen to be gone. Those that hold something come first."""
+    @rule(kind=KINDS, pick=PICK, after=st.sampled_from([0, 12]))
+    def die(self, kind: str, pick: int, after: float) -> None:
+        """Its process is seen to be gone, maybe beyond a deadline. Those that hold something come first."""
         self._let_run(kind)
+        self.clock.go_on(after)
         self._die(self._busy(pick))
 
     def _busy(self, pick: int) -> RealSession:
@@ -265,10 +270,17 @@ class Machine(RuleBasedStateMachine):
         allowed_first = sorted(VERBS, key=lambda name: not life.allows(name, self.now))
         self._operate(task, allowed_first[verb % len(VERBS)])
 
-    @rule(kind=KINDS, verb=st.sampled_from(["cancel", "pause"]))
+    @rule(kind=KINDS, verb=RUNNING_VERBS)
     def operate_on_what_runs(self, kind: str, verb: str) -> None:
         self._let_run(kind)
         self._operate(next(id for id, life in self.lives.items() if life.holder and life.kind == kind), verb)
+
+    @rule(verb=RUNNING_VERBS)
+    def operate_on_what_a_receiver_does(self, verb: str) -> None:
+        self._let_run("callback")
+        self._defer(0)
+        if deferred := [id for id, life in self.lives.items() if life.deferred_until]:
+            self._operate(deferred[0], verb)
 
     def _operate(self, task: UUID, verb: str) -> None:
         try:
