@@ -22,11 +22,11 @@ AT_ONCE = struct.pack("ii", 1, 0)  # a socket that lingers for no time is closed
 class Follower:
     """Follows all tasks, at any of these servers each time, and keeps what it was sent."""
 
-    def __init__(self, servers: Sequence[Server], token: str, ready: str = "subscribed", away_s: float = 0.05) -> None:
+    def __init__(self, servers: Sequence[Server], token: str, ready: str = "subscribed") -> None:
         self.events: list[dict[str, Any]] = []
         self.openings = 0
         self.is_ready = asyncio.Event()  # for the first time
-        self._servers, self._token, self._ready, self._away_s = servers, token, ready, away_s
+        self._servers, self._token, self._ready = servers, token, ready
         self._cursor: str | None = None
         self._client: websockets.ClientConnection | None = None
 
@@ -34,7 +34,7 @@ class Follower:
         while True:
             with contextlib.suppress(websockets.WebSocketException, OSError):
                 await self._follow()
-            await asyncio.sleep(random.uniform(0.5, 1.5) * self._away_s)
+            await asyncio.sleep(random.uniform(0.02, 0.08))
 
     async def _follow(self) -> None:
         since = f"?since={self._cursor}" if self._cursor else ""

@@ -211,38 +211,6 @@ async def test_redis_is_flushed_and_restarted(with_redis, redis_server):
         await storm(followers, trouble)
 
 
-# -- on a large scale ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.full
-@pytest.mark.postgres
-async def test_five_hundred_clients_are_cut_every_fifteen_seconds(two_servers):
-    """The shape of AnyCable's public benchmark: 120 events, two a second; who is cut is away for two seconds."""
-    token = await token_of(await make_user("root", is_superuser=True))
-    async with following(500, two_servers, token, away_s=2.0) as followers:
-        for _ in range(120):
-            await in_database(submit, "test.echo")
-            for follower in random.sample(followers, len(followers) // 30):
-                follower.cut()
-            await asyncio.sleep(0.5)
-        await everything_arrives(followers)
-        assert sum(follower.openings for follower in followers) > 3 * len(followers)
-
-
-@pytest.mark.full
-async def test_a_thousand_clients_come_back_at_once(one_server):
-    """In half a minute, to a server that was killed."""
-    token = await token_of(await make_user("root", is_superuser=True))
-    (server,) = one_server
-    async with following(1000, one_server, token) as followers:
-        before = [follower.openings for follower in followers]
-        server.stop()
-        await asyncio.to_thread(write, 1)
-        server.start()
-        await everything_arrives(followers)
-        assert all(follower.openings > n for follower, n in zip(followers, before, strict=True))
-
-
 # -- the control ---------------------------------------------------------------------------------------------------
 
 
