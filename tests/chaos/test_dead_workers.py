@@ -82,12 +82,13 @@ def test_sigterm_finishes_what_is_short_and_gives_back_what_is_long(hub: Hub):
     assert Worker.objects.filter(stopped_at=None, lost_at=None).count() == 0
 
 
+@pytest.mark.full
 def test_nothing_is_claimed_from_one_second_after_sigterm_on(hub: Hub):
     """R9: under backlog, when there is always something to claim."""
     cluster = hub.cluster(workers=2, TASKHUB_SHUTDOWN_GRACE_S=3).start()
-    hub.submit("chaos.work", 300, seconds=0.1)
-    hub.submit("chaos.async", 1000, seconds=2)
-    until(lambda: hub.left() < 1290, "some of it")
+    hub.submit("chaos.work", 200, seconds=0.1)
+    hub.submit("chaos.async", 600, seconds=1)
+    until(lambda: hub.left() < 790, "some of it")
     told = database_now()
     cluster.terminate()
     assert cluster.wait(30) == 0
@@ -98,6 +99,7 @@ def test_nothing_is_claimed_from_one_second_after_sigterm_on(hub: Hub):
     assert not cluster.remains()
 
 
+@pytest.mark.full
 def test_a_machine_that_is_gone_costs_its_tasks_one_lease(hub: Hub):
     """Nobody can see its processes, and they say nothing any more: only the lease tells."""
     gone = hub.cluster(workers=2).start()

@@ -90,19 +90,13 @@ class Tree:
         return until(lambda: [pid for pid in live.values_list("pid", flat=True) if pid in here], f"a {role} worker")[0]
 
 
-@pytest.mark.parametrize(
-    "victims",
-    [
-        ["sentinel"],
-        pytest.param(["worker", "loop", "monitor", "pusher", "sentinel", "pool", "web"], marks=pytest.mark.full),
-    ],
-)
-def test_each_process_of_a_hub_is_killed_in_turn(hub: Hub, victims: list[str]):
+@pytest.mark.full
+def test_each_process_of_a_hub_is_killed_in_turn(hub: Hub):
     """R1: with work waiting and running. It goes on each time, and nothing is left behind but what belongs there."""
     served = hub.served(TASKHUB_SHUTDOWN_GRACE_S=1)
     served.start()
     tree = Tree(served)
-    for what in victims:
+    for what in ("worker", "loop", "monitor", "pusher", "sentinel", "pool", "web"):
         hub.submit("chaos.work", 10, seconds=0.2)
         hub.submit("chaos.async", 5, seconds=0.2)
         until(lambda: Task.objects.filter(status="processing").exists(), "work that runs")
