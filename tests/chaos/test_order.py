@@ -17,7 +17,7 @@ def test_a_paused_queue_starts_nothing(hub: Hub):
     hub.submit("chaos.work", 100, _queue="long")  # quick, so that many are claimed at once
     hub.cluster(workers=1).start()
     until(lambda: len(hub.effects.read()) > 50, "some of the backlog")
-    hub.submit("chaos.work", 100, seconds=0.2, _queue="long")
+    hub.submit("chaos.work", 25, seconds=0.2, _queue="long")
     until(lambda: len(hub.effects.read()) > 103, "the slow ones")
     Queue.objects.create(name="long", paused_at=database_now())
     time.sleep(1)
