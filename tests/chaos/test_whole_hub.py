@@ -87,7 +87,10 @@ class Tree:
     def _session(self, role: str) -> int:
         here = set(descendants(self.supervisor))
         live = Worker.objects.filter(role=role, stopped_at=None, lost_at=None)
-        return until(lambda: [pid for pid in live.values_list("pid", flat=True) if pid in here], f"a {role} worker")[0]
+        return until(
+            lambda: [pid for pid in live.order_by("pk").values_list("pid", flat=True) if pid in here],
+            f"a {role} worker",
+        )[0]
 
 
 @pytest.mark.full
