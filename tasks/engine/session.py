@@ -123,8 +123,8 @@ def sign_connections(session: uuid.UUID) -> None:
 
 def _end_former(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
     """This thread's last connection broke, and may live on at the server: there its transaction would keep tasks
-    locked until the server misses us, which can take hours."""
-    if connection.vendor != "postgresql":
+    locked until the server misses us, which can take hours. A listener's, made beside it, is no successor."""
+    if connection.vendor != "postgresql" or connection is not connections[connection.alias]:
         return
     former = getattr(_backends, connection.alias, None)
     setattr(_backends, connection.alias, connection.connection.info.backend_pid)

@@ -14,6 +14,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 
+from tasks import hints
 from tasks.database import database_now, uuid7
 from tasks.engine import halt, lifeline, session
 from tasks.engine.session import Session, abandon, cut_off, is_dead, sign_connections
@@ -250,6 +251,20 @@ def test_a_new_connection_ends_the_broken_one_before_it(on_postgres, signed):
         assert Task.objects.select_for_update().get().pk == task.pk
     with pytest.raises(psycopg.OperationalError, match="terminating connection"):
         broken.execute("SELECT 1")
+
+
+@pytest.mark.postgres
+def test_a_listener_in_the_same_thread_keeps_its_connection(on_postgres, signed):
+    connection.close()
+    signed(uuid7())
+    connection.connect()
+    with hints.PostgresListener() as listener:
+        assert listener.wait(1)
+        connection.close()
+        connection.connect()
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {hints.CHANNEL}")
+        assert listener.wait(5)
 
 
 def test_sqlite_has_no_connections_to_sign_or_to_end():
