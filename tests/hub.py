@@ -107,7 +107,14 @@ class Hub:
     def reaches(self, id: str, *statuses: str, patience: float = PATIENCE) -> dict[str, Any]:
         """The task, as soon as it is in one of `statuses`."""
         what = f"{id} to be {' or '.join(statuses)}"
-        return until(lambda: (task := self.task(id))["status"] in statuses and task, what, patience)
+
+        def there() -> dict[str, Any] | None:
+            with contextlib.suppress(ConnectionError, http.client.HTTPException):  # a server that is being replaced
+                task = self.task(id)
+                return task if task["status"] in statuses else None
+            return None
+
+        return until(there, what, patience)
 
     @contextlib.contextmanager
     def stream(self, path: str = "/api/v1/tasks/stream") -> Iterator[ClientConnection]:
