@@ -124,7 +124,7 @@ def hub(variables: dict[str, str], before: str = "pass") -> Iterator[dict[str, s
 
 def manage(environment: dict[str, str], *command: str) -> str:
     """What `manage.py` prints."""
-    return _run([PYTHON, str(ROOT / "manage.py"), *command], environment)
+    return run([PYTHON, str(ROOT / "manage.py"), *command], environment)
 
 
 def backlog(number: int) -> None:
@@ -139,7 +139,7 @@ def backlog(number: int) -> None:
 def celery(redis_url: str) -> Iterator[None]:
     environment = {REDIS_VARIABLE: redis_url}
     module = "benchmarks.contenders.celery_app"
-    _run([PYTHON, "-m", module, "enqueue", str(TASKS)], environment)
+    run([PYTHON, "-m", module, "enqueue", str(TASKS)], environment)
     worker = [PYTHON, "-m", "celery", "-A", module, "worker", "-c", "2", "-E", "-l", "ERROR"]
     with process([PYTHON, "-m", module, "watch"], environment), process(worker, environment):
         yield
@@ -148,7 +148,7 @@ def celery(redis_url: str) -> Iterator[None]:
 @contextlib.contextmanager
 def huey(redis_url: str) -> Iterator[None]:
     environment = {REDIS_VARIABLE: redis_url}
-    _run([PYTHON, "-m", "benchmarks.contenders.huey_app", "enqueue", str(TASKS)], environment)
+    run([PYTHON, "-m", "benchmarks.contenders.huey_app", "enqueue", str(TASKS)], environment)
     consumer = [
         PYTHON,
         "-m",
@@ -173,16 +173,16 @@ def django_q(redis_url: str) -> Iterator[None]:
             "PYTHONPATH": str(ROOT),
         }
         django = [PYTHON, "-m", "django"]
-        _run([*django, "migrate", "-v0"], environment)
+        run([*django, "migrate", "-v0"], environment)
         enqueue = (
             "from django_q.tasks import async_task; [async_task('benchmarks.contenders.increment') for _ in range({})]"
         )
-        _run([*django, "shell", "-v0", "-c", enqueue.format(TASKS)], environment)
+        run([*django, "shell", "-v0", "-c", enqueue.format(TASKS)], environment)
         with process([*django, "qcluster"], environment):
             yield
 
 
-def _run(command: list[str], environment: dict[str, str]) -> str:
+def run(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")

@@ -26,7 +26,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from benchmarks.contenders import EFFECTS_VARIABLE
-from benchmarks.drain import _run
+from benchmarks.drain import run
 from benchmarks.servers import process
 from tests.processes import alive, children, descendants
 from tests.services import free_port
@@ -34,6 +34,8 @@ from tests.services import free_port
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 75.0  # seconds after which what has not happened counts as never
 KILLS = 5
+REST = 2.0  # seconds in which a pool becomes idle, and in which it may notice a death
+LAST_WORD = 8.0  # seconds in which a worker that goes on may say what it did: there may be nothing to wait for
 
 
 class Contender:
@@ -46,7 +48,7 @@ class Contender:
         self.effects = Path(home) / "effects"
         self.effects.touch()
         self.environment = {EFFECTS_VARIABLE: str(self.effects), "PYTHONPATH": str(ROOT), **self.settings(home)}
-        _run([*self.manage, "migrate", "-v0"], self.environment)
+        run([*self.manage, "migrate", "-v0"], self.environment)
         self.database = Path(home) / self.file
         self.process = stack.enter_context(process(self.command, self.environment, f"{home}/log"))
         self.submit("first")
@@ -56,7 +58,7 @@ class Contender:
 
     def submit(self, name: str, n: int = 1, **arguments: object) -> None:
         lines = "\n".join(self.enqueue.format(kwargs={"name": f"{name}", **arguments}) for _ in range(n))
-        _run([*self.manage, "shell", "-v0", "-c", self.preamble + lines], self.environment)
+        run([*self.manage, "shell", "-v0", "-c", self.preamble + lines], self.environment)
 
     def lines(self) -> list[list[str]]:
         return [line.split() for line in self.effects.read_text().splitlines()]
@@ -134,9 +136,9 @@ class DjangoQ(Contender):
 def idle(pool: Contender) -> str:
     pool.workers()
     for number in range(KILLS):
-        time.sleep(2)
+        time.sleep(REST)
         os.kill(random.choice(pool.workers()), signal.SIGKILL)
-        time.sleep(2)
+        time.sleep(REST)
         pool.submit(f"after-{number}")
         if pool.until(lambda: pool.count("end", f"after-{number}"), 45) is None:  # noqa: B023 - called at once
             return f"stood still for good after kill {number + 1} (45 s watched)"
@@ -169,7 +171,7 @@ def r3(pool: Contender) -> str:
     pool.until(lambda: pool.count("end", "zombie"), 10)
     if alive(frozen):
         os.kill(frozen, signal.SIGCONT)
-    time.sleep(8)
+    time.sleep(LAST_WORD)
     return (
         f"run again after {again:.1f} s; " if again is not None else f"not run again within {2 * pool.lease:g} s; "
     ) + (
@@ -182,7 +184,7 @@ def r10(pool: Contender) -> str:
     pool.submit("poison", is_poison=True)
     pool.submit("healthy", 100, seconds=0.05)
     done = pool.until(lambda: pool.count("end", "healthy") >= 100)
-    time.sleep(max(PATIENCE - (done or PATIENCE), 0))
+    time.sleep(max(PATIENCE - (done or PATIENCE), 0))  # how often poison begins in all of that time
     return (
         f"{pool.count('end', 'healthy')} of 100 healthy ones done"
         f"{f' in {done:.0f} s' if done else ''}; poison began {pool.count('begin', 'poison')} times in {PATIENCE:g} s,"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from unittest.mock import Mock
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from tasks import lifecycle, submit
 from tasks.changes import Outcome
@@ -225,3 +226,17 @@ def test_an_outcome_of_an_untouched_task_is_applied_to_the_task_in_hand():
         == (task.status, task.version, task.result)
         == ("completed", 3, {"a": 1})
     )
+
+
+@pytest.mark.usefixtures("every_database")
+def test_an_outcome_whose_transaction_failed_is_applied_at_the_next_try(monkeypatch):
+    """The task in hand has been brought up to date by then, and its row has not."""
+    task = make_task("processing")
+    outcome = Outcome(task.pk, task.present_lease, Actions.COMPLETE, result=1, task=task)
+    with monkeypatch.context() as broken:
+        broken.setattr(lifecycle.events, "append", Mock(side_effect=OperationalError("the connection is lost")))
+        with pytest.raises(OperationalError):
+            lifecycle.record([outcome], "worker")
+    (ended,) = lifecycle.record([outcome], "worker")
+    assert (ended.status, ended.version) == ("completed", 3)
+    assert Attempt.objects.get(task=task).late is None
