@@ -20,8 +20,9 @@ from django.contrib import auth
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from tasks.database import database_now, look_up, transactional
+from tasks.database import database_now, transactional
 from tasks.models import Marker, StreamTicket, Token
+from tasks.rows import look_up
 from tasks.models.pipelines import PipelineQuerySet
 from tasks.models.tasks import TaskQuerySet
 from tasks.states import Actions

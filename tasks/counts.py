@@ -13,8 +13,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-from tasks.database import database_now, insert, transactional
+from tasks.database import database_now, transactional
 from tasks.models import OwnerCount, Queue, QueueCount, Task, Worker
+from tasks.rows import insert
 from tasks.states import WAITING, States
 
 Totals = Counter[tuple[str, str]]

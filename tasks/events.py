@@ -14,8 +14,8 @@ from typing import Any
 from django.db import transaction
 
 from tasks import failpoints
-from tasks.database import insert
 from tasks.models import OwnerCount, QueueCount, Task, TaskEvent
+from tasks.rows import insert
 from tasks.signals import log_written, task_changed
 from tasks.states import BACKLOG
 

@@ -18,26 +18,14 @@ from typing import Any
 import msgspec
 from django.db import connection, connections
 from django.db.models import QuerySet
-from django.db.models.query import RawQuerySet
 
 from tasks import backlog, changes, durations, events, failpoints, tallies
 from tasks.changes import Change, Outcome
-from tasks.database import (
-    among,
-    column_of,
-    cursor_for_rows,
-    database_now,
-    driver_value,
-    execute_each,
-    insert,
-    listed,
-    quoted,
-    transactional,
-    uuid7,
-)
+from tasks.database import database_now, joining, transactional, uuid7
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
 from tasks.models.tasks import TaskQuerySet
+from tasks.rows import among, column_of, cursor_for_rows, driver_value, execute_each, insert, listed
 from tasks.states import WAITING, Actions, States
 
 A = Actions
@@ -68,19 +56,18 @@ def create(tasks: Sequence[Task], actor: str = HUB, *, is_limited: bool = False)
 # -- the engine's verbs --------------------------------------------------------------------------------------------
 
 
-@transactional
+@joining
 def claim(
-    candidates: QuerySet[Task] | RawQuerySet,
+    candidates: QuerySet[Task] | Callable[[], list[Task]],
     worker: Worker,
     choose: Callable[[list[Task]], list[Task]] = list,
 ) -> list[Task]:
     """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease.
 
-    Raw candidates lock their rows themselves.
+    A function that finds candidates locks their rows itself.
     """
-    if isinstance(candidates, QuerySet):
-        candidates = candidates.select_for_update(skip_locked=True)
-    tasks = choose(list(candidates))
+    found = candidates.select_for_update(skip_locked=True) if isinstance(candidates, QuerySet) else candidates()
+    tasks = choose(list(found))
     if tasks:
         failpoints.reach("claim.chosen")
         now, lease = database_now(), uuid7()
@@ -90,7 +77,7 @@ def claim(
     return tasks
 
 
-@transactional
+@joining
 def record(outcomes: Iterable[Outcome], actor: str) -> list[Task]:
     """Apply how attempts ended. Returns the tasks that changed; whose lease is lost, changes nothing."""
     by_task = {outcome.task_id: outcome for outcome in outcomes}
@@ -112,7 +99,7 @@ class Progress:
     left: float | None = None
 
 
-@transactional
+@joining
 def report(reports: Iterable[Progress], actor: str) -> list[Task]:
     """Store the progress of attempts that still hold their lease. Returns the tasks that changed."""
     by_task = {progress.task_id: progress for progress in reports}
@@ -370,9 +357,13 @@ def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
 
 @functools.cache
 def _swap(names: tuple[str, ...], vendor: str) -> str:
-    """Through the ORM the statement would cost more than its execution."""
-    places = ", ".join(f"{quoted(column_of(Task, name))} = %s" for name in names)
-    return f"UPDATE tasks_task SET {places}, version = version + 1 WHERE status = %s AND id {among(vendor)}"  # noqa: S608 - our own names
+    """Through the ORM the statement would cost more than its execution.
+
+    The status is said so that no index can answer it: a planner without fresh statistics would read a whole backlog.
+    """
+    places = ", ".join(f"{column_of(Task, name)} = %s" for name in names)
+    status = "status IS NOT DISTINCT FROM %s" if vendor == "postgresql" else "+status = %s"
+    return f"UPDATE tasks_task SET {places}, version = version + 1 WHERE {status} AND id {among(vendor)}"  # noqa: S608 - our own names
 
 
 def _apply(task: Task, change: Change, now: dt.datetime, actor: str) -> TaskEvent:

@@ -7,20 +7,22 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import CharField, F, Func, Q, QuerySet
-from django.db.models.query import RawQuerySet
 
 from tasks import lifecycle, registry
 from tasks.engine.session import Session
 from tasks.models import Queue, Task, Worker
 from tasks.models.tasks import CALLBACK
+from tasks.rows import cursor_for_rows, fetch
 
 AHEAD = 0.1  # seconds of work that a worker may hold unstarted
 BATCH = 100  # tasks
 SAFETY = 1.0  # seconds after which an idle worker looks even without a hint
 SUSPECTS = 50  # of them the event loop runs so many at once
 MEMORY = 0.2  # the weight of the last run in a handler's mean
+
+Known = tuple[tuple[str, ...], ...]  # the names of the tasks that can be run, by role
 
 
 class Pace:
@@ -110,8 +112,8 @@ def is_suspect(task: Task) -> bool:
 def is_waiting(role: str) -> bool:
     """Whether there may be something to claim: a look without a lock. What has become due is made ready first."""
     lifecycle.promote()
-    statement, parameters = _compiled(connection.vendor, role, _known())
-    with connection.cursor() as cursor:
+    statement, parameters = _look(connection.vendor, role, _known())
+    with cursor_for_rows(connections[connection.alias]) as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchone() is not None
 
@@ -138,39 +140,41 @@ def seconds_until_due() -> float:
 
 def plain(session: Session, pace: Pace) -> list[Task]:
     """Tasks for a worker that runs one after the other."""
-    return lifecycle.claim(_first(pace.batch, Worker.Roles.PLAIN), session.worker, pace.ahead)
+    first = partial(_first, pace.batch, Worker.Roles.PLAIN)
+    return lifecycle.claim(first, session.worker, pace.ahead)
 
 
 def many(session: Session, limit: int, suspects: int = 0) -> list[Task]:
     """Tasks for a worker that runs up to `limit` more at once, and `suspects` of the dubious kind already."""
     room = SUSPECTS - suspects
-    return lifecycle.claim(
-        _first(limit, Worker.Roles.LOOP, unsuspected=room <= 0), session.worker, partial(_but_few_suspects, room)
-    )
+    first = partial(_first, limit, Worker.Roles.LOOP, unsuspected=room <= 0)
+    return lifecycle.claim(first, session.worker, partial(_but_few_suspects, room))
 
 
-def _first(limit: int, role: str, unsuspected: bool = False) -> RawQuerySet:
+def _first(limit: int, role: str, unsuspected: bool = False) -> list[Task]:
     """The first candidates, locked, without those that somebody else is claiming."""
-    statement, parameters = _compiled(connection.vendor, role, _known(), limit, unsuspected)
-    return Task.objects.raw(statement, parameters)
+    statement, parameters = _claim(connection.vendor, role, _known(), unsuspected)
+    return fetch(Task, statement, [*parameters, limit])
 
 
-def _known() -> tuple[tuple[str, ...], ...]:
+def _known() -> Known:
     return tuple(tuple(names(role)) for role in Worker.Roles)
 
 
-@functools.lru_cache(maxsize=1000)
-def _compiled(
-    vendor: str, role: str, known: tuple[tuple[str, ...], ...], limit: int | None = None, unsuspected: bool = False
-) -> tuple[str, tuple[Any, ...]]:
-    """A claim of so many, or without a limit a look; once for all that it depends on, for this costs milliseconds."""
-    if limit is None:
-        return claimable_by(role, in_order=False).values("pk")[:1].query.sql_with_params()
+@functools.lru_cache(maxsize=100)
+def _look(vendor: str, role: str, known: Known) -> tuple[str, tuple[Any, ...]]:
+    """Made once for all that it depends on, for this costs milliseconds."""
+    return claimable_by(role, in_order=False).values("pk")[:1].query.sql_with_params()
+
+
+@functools.lru_cache(maxsize=100)
+def _claim(vendor: str, role: str, known: Known, unsuspected: bool) -> tuple[str, tuple[Any, ...]]:
+    """As `_look`. The last parameter, which is to be added, is how many."""
     candidates = claimable_by(role)
     if unsuspected:
         candidates = candidates.filter(Q(name=CALLBACK) | Q(crashes=0, rescues=0))
-    statement, parameters = candidates[:limit].query.sql_with_params()
-    return statement + (" FOR UPDATE SKIP LOCKED" if vendor == "postgresql" else ""), parameters
+    statement, parameters = candidates.query.sql_with_params()
+    return f"{statement} LIMIT %s" + (" FOR UPDATE SKIP LOCKED" if vendor == "postgresql" else ""), parameters
 
 
 def _but_few_suspects(room: int, candidates: list[Task]) -> list[Task]:

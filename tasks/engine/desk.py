@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tasks import durations, failpoints, lifecycle, logs
 from tasks.changes import Outcome
-from tasks.database import transactional
+from tasks.database import joining
 from tasks.engine.context import Context, Reports
 from tasks.lifecycle import Progress
 from tasks.models import Task, Worker
@@ -172,7 +172,7 @@ class Desk:
                 self._outcomes[:0] = outcomes
             raise
 
-    @transactional
+    @joining
     def _transact(self, outcomes: list[Outcome], claim: Callable[[], list[Task]]) -> list[Task]:
         if outcomes:
             lifecycle.record(outcomes, self._name)
@@ -199,7 +199,7 @@ class Desk:
                 running.context.put_back(said)
             raise
 
-    @transactional
+    @joining
     def _store(self, reports: Sequence[tuple[Running, Reports]]) -> None:
         lifecycle.report(
             [
@@ -217,7 +217,7 @@ class Desk:
         failpoints.reach("report.written")
 
 
-@transactional
+@joining
 def _settled(claimed: list[Task]) -> tuple[list[Task], list[Task]]:
     """Of these claims those that were committed, and those of which nobody can tell yet. The others came to nothing."""
     rows = Task.objects.filter(pk__in=[task.pk for task in claimed])

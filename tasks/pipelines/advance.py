@@ -20,12 +20,13 @@ from django.db import InterfaceError, OperationalError
 
 from tasks import errors, events, lifecycle
 from tasks.changes import Outcome
-from tasks.database import database_now, insert, save, transactional
+from tasks.database import database_now, transactional
 from tasks.lifecycle import HUB
 from tasks.models import Pipeline, Step, Task, TaskEvent, Worker
 from tasks.pipelines.references import needed
 from tasks.pipelines.round import Results, Round
 from tasks.pipelines.template import task_of
+from tasks.rows import insert, save
 from tasks.states import Actions, States
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 
-from tasks import database, submit
+from tasks import database
 from tasks.database import database_now, transactional, uuid7
-from tasks.models import Queue, QueueCount, Task
+from tasks.models import Queue
 
 
 def conflict(sqlstate: str) -> OperationalError:
@@ -41,37 +41,6 @@ def test_the_clock_is_aware_in_utc_and_goes_on_within_a_transaction():
         first, second = database_now(), database_now()
     assert first.utcoffset() == dt.timedelta(0)
     assert first < second
-
-
-@pytest.mark.usefixtures("every_database")
-def test_named_fields_are_saved_and_no_others():
-    counts = [QueueCount(pk=n, queue="a", status="pending", n=n) for n in (1, 2, 3)]
-    QueueCount.objects.bulk_create(counts)
-    for count in counts:
-        count.n, count.queue, count.status = count.n * 10, "b", "failed"
-    database.save(counts[1:], ("n", "queue"))
-    rows = QueueCount.objects.order_by("pk").values_list("n", "queue", "status")
-    assert list(rows) == [(1, "a", "pending"), (20, "b", "pending"), (30, "b", "pending")]
-
-
-@pytest.mark.usefixtures("every_database")
-def test_a_row_is_looked_up_by_what_is_unique():
-    task = submit("test.echo", {"value": "x"}, tags=["a"])
-    found = database.look_up(Task, pk=task.pk)
-    assert found == task
-    assert (found.payload, found.tags, found.created_at) == ({"value": "x"}, ["a"], task.created_at)
-    assert database.look_up(Queue, name="none") is None
-
-
-@pytest.mark.usefixtures("every_database")
-def test_batches_are_stored_together_and_errors_are_those_of_django():
-    queues = [Queue(name="a"), Queue(name="b")]
-    database.insert(queues, [], [QueueCount(queue="a", status="pending", n=1)])
-    assert (Queue.objects.count(), QueueCount.objects.count()) == (2, 1)
-    assert not queues[0]._state.adding
-    with pytest.raises(IntegrityError), transaction.atomic():
-        database.insert([Queue(name="c")], [Queue(name="a")])
-    assert Queue.objects.count() == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -265,11 +265,12 @@ def test_nobody_waits_for_a_row_that_somebody_else_is_about_to_take(on_postgres)
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", [PLAIN, LOOP])
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL decides by its statistics")
-@pytest.mark.parametrize(("limit", "index"), [(None, "task_ready_name"), (100, "task_ready")])
-def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, limit, index):
-    statement, parameters = claim._compiled("sqlite", role, claim._known(), limit)
+@pytest.mark.parametrize(("is_claim", "index"), [(False, "task_ready_name"), (True, "task_ready")])
+def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, is_claim, index):
+    known = claim._known()
+    statement, parameters = claim._claim("sqlite", role, known, False) if is_claim else claim._look("sqlite", role, known)
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", [*parameters, 100] if is_claim else parameters)
         plan = [row[-1] for row in cursor.fetchall()]
     assert plan[0].split(" (")[0].endswith(f"tasks_task USING INDEX {index}")
     assert not any("TEMP B-TREE" in step for step in plan)

@@ -18,6 +18,7 @@ from tasks.states import Actions as A
 from tests.factories import make_task, make_worker
 
 pytestmark = pytest.mark.django_db
+real = pytest.mark.django_db(transaction=True)  # what fails takes its whole transaction along
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_only_a_run_that_went_through_at_once_says_how_long_a_handler_takes(
     assert [name for name, _ in seen] == ["test.echo"] * noted
 
 
+@real
 def test_an_exchange_is_made_as_a_whole_or_not_at_all(desk, worker):
     task, other = make_task(), make_task()
     desk.exchange(take(worker, 1))
@@ -171,6 +173,7 @@ def test_a_claim_that_was_committed_without_our_knowing_is_found(desk, worker, m
     assert not desk.is_busy
 
 
+@real
 def test_a_claim_that_failed_leaves_nothing_to_find(desk, worker):
     make_task()
     with pytest.raises(OperationalError):
@@ -292,6 +295,7 @@ def test_reports_are_written_once(desk, worker):
     assert TaskLog.objects.get().message == "line"
 
 
+@real
 def test_reports_that_could_not_be_written_are_kept(desk, worker, monkeypatch):
     make_task()
     desk.exchange(take(worker))
