@@ -13,22 +13,22 @@ Used by the live stream's feed (`head`, `read`), its replays and `GET /events` (
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Min, Q
 
+from tasks import tail
 from tasks.models import Marker, TaskEvent
+from tasks.tail import LARGEST_ID, Row
 
 EPOCH = "log_epoch"  # the marker; another database, or a log begun anew, has another one
 LIMIT = 500  # events a page
 MOST_HOLES = 1000  # a cursor with more of them cannot be resumed
 MARGIN = dt.timedelta(minutes=1)  # between reading the clock and writing the event, in one transaction
-LARGEST_ID = 2**63 - 1
 
 FORMAT = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{1,16})\.([0-9a-f]{1,8})((?:_[0-9a-f]{1,16}(?:-[0-9a-f]{1,16})?)*)")
 
@@ -66,10 +66,13 @@ class Cursor(NamedTuple):
         return text
 
 
+Event = Row | TaskEvent  # alike for all that read them
+
+
 class Page(NamedTuple):
     """Events in the order in which they are to be delivered, each with the position after it, and the page's end."""
 
-    entries: list[tuple[TaskEvent, Cursor]]
+    entries: list[tuple[Event, Cursor]]
     end: Cursor
 
 
@@ -139,48 +142,59 @@ def _tag(timestamp: dt.datetime) -> int:
 
 
 def read(cursor: Cursor, limit: int = LIMIT) -> Page:
-    """What has been committed since `cursor`, at most `limit` new events and all that fill its holes.
+    """What has been committed since `cursor`, at most about `limit` events, those that fill its holes first.
 
     The end remembers who owns each hole, so a reader goes on from the `Cursor` itself, not from its text.
     """
-    holes = _with_live_owners(cursor.holes)
-    rows = list(_rows_after(cursor, limit))
-    owners = _writers() if _has_holes() and _leaves_gap(cursor.high, rows) else frozenset()
-    entries = []
-    position = cursor._replace(holes=holes)
-    for row in rows:
-        position = _advance(position, row, owners)
-        entries.append((row, position))
-    closed = {hole[:2] for hole in holes if not hole.owners}
-    return Page(entries, position._replace(holes=tuple(_without(position.holes, closed))))
+    rows = tail.rows(cursor.high, cursor.holes, limit)
+    writers = (
+        _writers() if _leaves_holes(cursor, rows) else frozenset()
+    )  # after the rows: whoever began since is no owner
+    page = _page(_with_live_owners(cursor, writers), rows, writers)
+    orphans = [hole for hole in page.end.holes if not hole.owners]
+    return _closed(page, orphans, limit) if orphans and len(rows) < limit else page
 
 
-def _rows_after(cursor: Cursor, limit: int) -> Iterable[TaskEvent]:
-    """One statement, so one snapshot: else a task's next version might be seen without the one before it."""
+def _leaves_holes(cursor: Cursor, rows: Sequence[Row]) -> bool:
+    if not _has_holes():
+        return False
+    late = sum(row.id <= cursor.high for row in rows)
+    open_ids = sum(hole.last - hole.first + 1 for hole in cursor.holes)
+    return late < open_ids or (late < len(rows) and rows[-1].id - cursor.high > len(rows) - late)
+
+
+def _with_live_owners(cursor: Cursor, writers: frozenset[str]) -> Cursor:
     if not cursor.holes:
-        return TaskEvent.objects.raw(_statement(connection.vendor, limit), [cursor.high])
-    new = _above(cursor.high, limit)
-    return TaskEvent.objects.filter(_within(cursor.holes)).union(new, all=True).order_by("id")
+        return cursor
+    return cursor._replace(holes=tuple(hole._replace(owners=hole.owners & writers) for hole in cursor.holes))
 
 
-@functools.cache
-def _statement(vendor: str, limit: int) -> str:
-    """What a feed asks up to a hundred times a second; to have it built each time would cost more than the answer."""
-    return _above(0, limit).query.sql_with_params()[0]
+def _page(position: Cursor, rows: Iterable[Row], writers: frozenset[str]) -> Page:
+    entries: list[tuple[Event, Cursor]] = []
+    for row in rows:
+        position = _advance(position, row, writers)
+        entries.append((row, position))
+    return Page(entries, position)
 
 
-def _above(high: int, limit: int) -> QuerySet[TaskEvent]:
-    return TaskEvent.objects.filter(id__gt=high).order_by("id")[:limit]
-
-
-def _advance(cursor: Cursor, row: TaskEvent, owners: frozenset[str]) -> Cursor:
+def _advance(cursor: Cursor, row: Row, writers: frozenset[str]) -> Cursor:
     """The position after `row`, which fills a hole or lies above everything read so far."""
     if row.id < cursor.high:
         return cursor._replace(holes=tuple(_split(cursor.holes, row.id)))
+    if row.id == cursor.high:  # given, but not yet committed, when an empty log's head was asked for
+        return cursor._replace(tag=_tag(row.timestamp), holes=tuple(_split(cursor.holes, row.id)))
     holes = cursor.holes
     if row.id > cursor.high + 1 and _has_holes():
-        holes = (*holes, Hole(cursor.high + 1, row.id - 1, owners))
+        holes = (*holes, Hole(cursor.high + 1, row.id - 1, writers))
     return Cursor(cursor.epoch, row.id, _tag(row.timestamp), holes)
+
+
+def _closed(page: Page, orphans: Sequence[Hole], limit: int) -> Page:
+    """All who could fill these holes have ended: what one more look doesn't find there will never come."""
+    rows = tail.late_rows(orphans, limit)
+    late = _page(page.end, rows, frozenset())
+    holes = late.end.holes if len(rows) == limit else tuple(_without(late.end.holes, orphans))
+    return Page(page.entries + late.entries, late.end._replace(holes=holes))
 
 
 def _split(holes: Iterable[Hole], filled: int) -> Iterator[Hole]:
@@ -194,16 +208,11 @@ def _split(holes: Iterable[Hole], filled: int) -> Iterator[Hole]:
             yield hole._replace(first=filled + 1)
 
 
-def _without(holes: Iterable[Hole], closed: Iterable[Sequence[int]]) -> Iterator[Hole]:
+def _without(holes: Iterable[Hole], closed: Iterable[Hole]) -> Iterator[Hole]:
     """A hole that was split by what filled it is closed with the one that it was a part of."""
     for hole in holes:
-        if not any(first <= hole.first and hole.last <= last for first, last in closed):
+        if not any(other.first <= hole.first and hole.last <= other.last for other in closed):
             yield hole
-
-
-def _leaves_gap(high: int, rows: Iterable[TaskEvent]) -> bool:
-    new = [row.id for row in rows if row.id > high]
-    return bool(new) and new[-1] - high > len(new)
 
 
 # -- replaying -----------------------------------------------------------------------------------------------------
@@ -216,7 +225,7 @@ def replay(since: Cursor, until: Cursor, limit: int = LIMIT, where: Q | None = N
     """
     missed = Q(id__gt=since.high) | _within(since.holes) if since.holes else Q(id__gt=since.high)
     rows = list(TaskEvent.objects.filter(where or Q(), missed, id__lte=until.high).order_by("id")[:limit])
-    entries = [(row, _between(since, until, row)) for row in rows if until.has(row.id)]
+    entries: list[tuple[Event, Cursor]] = [(row, _between(since, until, row)) for row in rows if until.has(row.id)]
     return Page(entries, _between(since, until, rows[-1]) if len(rows) == limit else until)
 
 
@@ -237,8 +246,7 @@ def _within(holes: Iterable[Hole]) -> Q:
 
 # Who may still bring an id: whoever inserts holds this lock from before its id is given until it ends.
 WRITERS = """
-    FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'relation' AND relation = %(table)s::regclass AND mode = 'RowExclusiveLock'
+    FROM pg_locks WHERE locktype = 'relation' AND relation = %(table)s::regclass AND mode = 'RowExclusiveLock'
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 GAPS = """
@@ -253,19 +261,13 @@ def _has_holes() -> bool:
 
 
 def _writers() -> frozenset[str]:
-    return frozenset(name for (name,) in _ask(f"SELECT DISTINCT virtualtransaction {WRITERS}", {"table": _table()}))
-
-
-def _with_live_owners(holes: tuple[Hole, ...]) -> tuple[Hole, ...]:
-    if not holes:
-        return ()
-    alive = _writers()
-    return tuple(hole._replace(owners=hole.owners & alive) for hole in holes)
+    return frozenset(name for (name,) in _ask(f"SELECT virtualtransaction {WRITERS}", {"table": _table()}))
 
 
 def _holes_below(high: int) -> tuple[Hole, ...]:
     """The ids up to `high` that are missing, as far back as a transaction in flight can have been given one."""
-    writers = _ask(f"SELECT virtualtransaction, xact_start {WRITERS}", {"table": _table()})
+    began = "(SELECT xact_start FROM pg_stat_activity AS backend WHERE backend.pid = pg_locks.pid)"
+    writers = _ask(f"SELECT virtualtransaction, {began} {WRITERS}", {"table": _table()})
     if not writers:
         return ()
     floor = _last_before([start for _, start in writers])

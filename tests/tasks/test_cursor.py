@@ -37,9 +37,10 @@ def everything() -> list[int]:
 
 
 class Transaction:
-    """A transaction in a thread of its own that submits a task, then waits to be told how to end."""
+    """A transaction in a thread of its own that submits tasks, then waits to be told how to end."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: int = 1) -> None:
+        self._tasks = tasks
         self._end, self._written, self._commits = threading.Event(), threading.Event(), True
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -47,7 +48,8 @@ class Transaction:
 
     def _run(self) -> None:
         with transaction.atomic():
-            submit("test.echo")
+            for _ in range(self._tasks):
+                submit("test.echo")
             self._written.set()
             self._end.wait(10)
             transaction.set_rollback(not self._commits)
@@ -245,6 +247,29 @@ class TestHoles:
             assert ids(left) == expected
         assert page.end == until
 
+    def test_a_hole_that_was_filled_while_nobody_looked_is_delivered_before_it_closes(self, start, monkeypatch):
+        """Its transaction commits after the rows were read and before it is asked who still writes."""
+        late = Transaction()
+        early = submit("test.echo")
+        ask = cursor._writers
+        monkeypatch.setattr(cursor, "_writers", lambda: (late.finish(commits=True), ask())[1])
+        page = cursor.read(start)
+        assert ids(event for event, _ in page.entries) == [start.high + 2, start.high + 1]
+        assert page.entries[0][0].task_id == early.pk
+        assert page.end.holes == ()
+
+    def test_a_page_that_is_full_closes_nothing_and_the_next_goes_on(self, start):
+        """More fills a hole than one page takes; what was committed later waits behind it."""
+        late = Transaction(tasks=7)
+        submit("test.echo")
+        end = cursor.read(start).end
+        late.finish(commits=True)
+        last = submit("test.echo")
+        events, end = drain(end, limit=3)
+        assert ids(events) == [*range(start.high + 1, start.high + 8), start.high + 9]
+        assert events[-1].task_id == last.pk
+        assert end.holes == ()
+
 
 WRITERS, EACH = 20, 15
 
@@ -288,7 +313,7 @@ def test_twenty_writers_who_commit_out_of_order_lose_nothing(start):
         resumed += [event for event, _ in page.entries]
         kept = str(page.end)
 
-        fresh = list(TaskEvent.objects.filter(id__gt=naive).order_by("id").values_list("id", flat=True)[:7])
+        fresh = list(TaskEvent.objects.filter(id__gt=naive).order_by("id").values_list("id", flat=True))
         naive_ids += fresh
         naive = fresh[-1] if fresh else naive
     live += drain(position)[0]

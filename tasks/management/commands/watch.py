@@ -104,7 +104,7 @@ def follow_task(task_id: uuid.UUID, screen: Screen) -> str:
     raise AssertionError("the log has no end")
 
 
-def news(position: cursor.Cursor) -> Iterator[list[TaskEvent]]:
+def news(position: cursor.Cursor) -> Iterator[list[cursor.Event]]:
     """What was committed after `position`, as it comes, in the log's order; nothing about once a second."""
     with hints.listen() as listener:
         while True:
@@ -169,7 +169,7 @@ class Screen:
         since = task.started_at or task.updated_at
         self._running[task.pk] = Running(task.name, since, task.percent, task.progress_message)
 
-    def tell(self, event: TaskEvent) -> None:
+    def tell(self, event: cursor.Event) -> None:
         if event.task_id:
             self._follow(event, event.task_id)
         if event.type != Types.PROGRESS or not self._live:  # there it moves a bar instead
@@ -188,7 +188,7 @@ class Screen:
         if self._live:
             self._live.update(Group(self._table(), self._counts()), refresh=True)
 
-    def _follow(self, event: TaskEvent, task_id: uuid.UUID) -> None:
+    def _follow(self, event: cursor.Event, task_id: uuid.UUID) -> None:
         if event.status != States.PROCESSING:
             self._running.pop(task_id, None)
             return
@@ -216,7 +216,7 @@ class Screen:
         return text
 
 
-def _what(event: TaskEvent) -> str:
+def _what(event: cursor.Event) -> str:
     """What there is to say beside the status."""
     if event.type == Types.CREATED:
         return f"submitted to {event.queue} by {event.actor}"
