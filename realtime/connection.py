@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from realtime import messages, replays, snapshots
+from realtime import messages, replays, snapshots, wire
 from realtime.auth import Rights
 from realtime.database import in_database
 from realtime.feed import Feed
@@ -29,8 +29,8 @@ from realtime.transports import Transport
 from tasks.access import Principal
 from tasks.cursor import Cursor
 
-BATCH_S = 0.05
-BATCH_EVENTS = 200
+BATCH_EVENTS = 200  # a frame
+TOGETHER = 16  # frames
 LAG_S = 15.0  # who stays too slow for so long loses the rest, and is told to fetch a snapshot
 AGAIN_S = 60.0  # who needs that twice within so long is disconnected
 STALL_S = 20.0  # and so is who takes nothing at all
@@ -78,18 +78,32 @@ class Connection:
 
     # -- what others tell it; none of this waits -------------------------------------------------------------------
 
-    def deliver(self, entry: Entry) -> None:
-        """An event that it subscribed to."""
+    def deliver(self, entries: list[Entry]) -> None:
+        """Events that it subscribed to."""
         if self._behind is not None:
             return
-        if self._is_at_rest:
-            if not self.batch and self._transport.push(entry.text):
-                return
-            self._rouse()
-        elif self._outbox.is_full:
-            self._behind, self._slow_since = entry.before, self._now()
+        if self._is_at_rest and not self.batch and self._transport.push(wire.frames(tuple(entries))):
             return
-        self._outbox.put(entry)
+        for entry in entries:
+            if self._outbox.is_full:
+                self._behind, self._slow_since = entry.before, self._now()
+                break
+            self._outbox.put(entry)
+        if not self.batch:
+            self._rouse()
+        elif len(self._outbox) >= BATCH_EVENTS:
+            self.flush()
+        elif self._is_at_rest:
+            self._feed.pulse.join(self)
+
+    def flush(self) -> None:
+        """Send the events that were kept for a batch; what else there is in the outbox is its task's to send."""
+        while self._is_at_rest and self._outbox:
+            entries = self._outbox.take(BATCH_EVENTS)
+            assert isinstance(entries, list), "any other frame has roused it"
+            if not self._transport.push(wire.batch(tuple(entries))):
+                self._outbox.put_back(entries)
+                self._rouse()
 
     def tell(self, frame: str) -> None:
         """Any other frame, in its turn."""
@@ -114,8 +128,10 @@ class Connection:
         self._orders.append(key)
         self._rouse()
 
-    def refuse(self, code: str, detail: str) -> None:
-        self.tell(encode(messages.ErrorFrame, code=code, detail=detail))
+    def refuse(self, code: str, detail: str, key: Key | None = None) -> None:
+        """Say that a request is not carried out; `key` is that of the subscription."""
+        named = {key.name: key.value} if key else {}
+        self.tell(encode(messages.ErrorFrame, code=code, detail=detail, **named))
 
     def resync(self, reason: str) -> None:
         """Give up what was not sent, and say so. Twice in a short time is the end."""
@@ -194,29 +210,33 @@ class Connection:
                 await self._rest()
 
     async def _rest(self) -> None:
-        """Until something is due; the first of a batch after a pause need not wait for others."""
-        since = self._now()
+        """Until something is due that was not sent at once."""
         self._wake.clear()
         self._is_at_rest = True
         await self._wake.wait()
-        if self.batch:
-            await asyncio.sleep(since + BATCH_S - self._now())
 
     async def _send_next(self) -> None:
-        item = self._outbox.take(BATCH_EVENTS if self.batch else 1)
+        item = self._outbox.take(BATCH_EVENTS if self.batch else TOGETHER)
         await (self._send(item) if isinstance(item, str) else self._send_events(item))
 
     async def _send_events(self, entries: list[Entry]) -> None:
-        if not self.batch:
-            for entry in entries:
-                await self._send(entry.text)
+        most = BATCH_EVENTS if self.batch else TOGETHER
+        for first in range(0, len(entries), most):
+            await self._send_together(entries[first : first + most])
+
+    async def _send_together(self, entries: list[Entry]) -> None:
+        joined = wire.batch if self.batch else wire.frames
+        if self._transport.push(joined(tuple(entries))):
             return
-        for first in range(0, len(entries), BATCH_EVENTS):
-            await self._send(messages.batch(entry.text for entry in entries[first : first + BATCH_EVENTS]))
+        texts = [entry.text for entry in entries]
+        for text in [messages.batch(texts)] if self.batch else texts:
+            await self._wait_and_send(text)
 
     async def _send(self, frame: str) -> None:
-        if self._transport.push(frame):
-            return
+        if not self._transport.push(wire.frame(frame)):
+            await self._wait_and_send(frame)
+
+    async def _wait_and_send(self, frame: str) -> None:
         self._sending_since = self._now()
         await self._transport.text(frame)
         self._sending_since = None
@@ -236,7 +256,7 @@ class Connection:
         """Say where it starts, replay what was missed, then take part in what comes."""
         subscription, key = order.subscription, order.subscription.key
         if key not in self.subscriptions and len(self.subscriptions) >= SUBSCRIPTIONS:
-            self.refuse("too_many_subscriptions", f"A connection has at most {SUBSCRIPTIONS} subscriptions.")
+            self.refuse("too_many_subscriptions", f"A connection has at most {SUBSCRIPTIONS} subscriptions.", key)
             return
         since = await replays.resume(self._feed, order.since) if order.since is not None else None
         if since is None:
@@ -289,8 +309,8 @@ class Connection:
         if order.is_path:
             self.close(messages.UNKNOWN)
         else:
-            name, value = order.subscription.key
-            self.refuse("not_found", f"There is no {name} {value} that you may see.")
+            name, value = key = order.subscription.key
+            self.refuse("not_found", f"There is no {name} {value} that you may see.", key)
 
     def _forget(self, key: Key) -> None:
         if subscription := self.subscriptions.pop(key, None):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -16,11 +18,11 @@ from typing import ParamSpec, TypeVar
 from django.db import connection
 
 from realtime import messages
+from realtime.pulse import Pulse
 from realtime.ring import EVENTS, Entry, Ring
-from realtime.subscriptions import Index
+from realtime.subscriptions import Index, Receiver
 from tasks import cursor
-from tasks.cursor import Cursor, Page
-from tasks.models import TaskEvent
+from tasks.cursor import Cursor, Event, Page
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +32,8 @@ log = logging.getLogger(__name__)
 SAFETY_S = 1.0  # the longest time without a look at the log
 HOLES_S = 0.1  # while transactions are in flight that may still fill a hole
 GAP_S = 0.005  # the least time between two reads
-BURST = 500  # deliveries without a pause
+LONGEST_GAP_S = 0.05  # however much there is to read
+DELIVERIES, SIZE = 5000, 64 * 1024  # without a pause; the size of what each receiver gets at once, in characters
 PATIENCE_S = 10.0
 
 
@@ -41,12 +44,14 @@ class LogReplaced(Exception):
 class Feed:
     def __init__(self, index: Index, after_read: Callable[[list[Entry]], None]) -> None:
         self._index, self._after_read = index, after_read
+        self._now = asyncio.get_running_loop().time
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._hinted, self._ready = asyncio.Event(), asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._ring: Ring | None = None
         self._rested = True
         self.gap = GAP_S
+        self.pulse = Pulse()
 
     @property
     def ring(self) -> Ring:
@@ -92,8 +97,9 @@ class Feed:
         try:
             await self._begin()
             while True:
-                await self._read_on()
-                await asyncio.sleep(self.gap)
+                began = self._now()
+                events = await self._read_on()
+                await asyncio.sleep(self._gap_after(events, self._now() - began))
                 await self._pause()
         finally:
             await asyncio.shield(self._in_thread(_disconnect))
@@ -109,39 +115,53 @@ class Feed:
         if replaced:
             raise LogReplaced
 
-    async def _read_on(self) -> None:
+    def _gap_after(self, events: int, took: float) -> float:
+        """A read costs the same, however little it brings, and each event of it waits for half the gap: over both, by
+        the square root of how many there were. A machine that is short of breath is given some."""
+        return min(LONGEST_GAP_S, max(took, self.gap * math.sqrt(max(1, events))))
+
+    async def _read_on(self) -> int:
+        """Returns how many events there were."""
         self._hinted.clear()
         waiting, self._waiting = self._waiting, []
+        events = 0
         try:
-            while await self._read_page():
-                pass
+            while True:
+                events += (count := await self._read_page())
+                if count < cursor.LIMIT:
+                    break
         except BaseException:
             self._waiting += waiting
             raise
         for read in waiting:
             if not read.done():
                 read.set_result(None)
+        return events
 
-    async def _read_page(self) -> bool:
-        """Read and deliver; True when more is waiting."""
+    async def _read_page(self) -> int:
+        """Read and deliver."""
         end, entries = await self._in_thread(_entries, self.position)
-        delivered = 0
-        for entry in entries:
-            delivered += self._deliver(entry)
-            if delivered >= BURST:
-                delivered = 0
-                await asyncio.sleep(0)  # receivers send what they got before they get more
+        for some, shares in self._portions(entries):
+            self.ring.extend(some, some[-1].after)  # our position tells what everybody has been sent
+            for receiver, share in shares.items():
+                receiver.deliver(share)
+            await asyncio.sleep(0)  # receivers send what they got before they get more
         self.ring.extend([], end)
         self._after_read(entries)
-        return len(entries) >= cursor.LIMIT
+        return len(entries)
 
-    def _deliver(self, entry: Entry) -> int:
-        """To all who want it, at once: our position tells what everybody has been sent. Returns how many they are."""
-        self.ring.extend([entry], entry.after)
-        receivers = self._index.receivers(entry)
-        for receiver in receivers:
-            receiver.deliver(entry)
-        return len(receivers)
+    def _portions(self, entries: list[Entry]) -> Iterator[tuple[list[Entry], dict[Receiver, list[Entry]]]]:
+        """As many events as may be delivered at once, and what of them is whose."""
+        left = deque(entries)
+        while left:
+            some, shares, deliveries, size = [], defaultdict(list), 0, 0
+            while left and deliveries < DELIVERIES and size < SIZE:
+                some.append(entry := left.popleft())
+                receivers = self._index.receivers(entry)
+                for receiver in receivers:
+                    shares[receiver].append(entry)
+                deliveries, size = deliveries + len(receivers), size + len(entry.text)
+            yield some, shares
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):  # `wait_for` would lose a cancellation now and then on Python 3.11
@@ -176,7 +196,7 @@ def encoded(page: Page, position: Cursor) -> Iterator[Entry]:
         position = after
 
 
-def _entry(event: TaskEvent, before: Cursor, after: Cursor) -> Entry:
+def _entry(event: Event, before: Cursor, after: Cursor) -> Entry:
     of_task = event.task_id is not None
     return Entry(
         id=event.id,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tasks.models import TaskEvent
+from tasks.cursor import Event as LogEvent
 from tasks.representation import (
     Error,
     PipelineError,
@@ -227,6 +227,7 @@ class TaskProgress(Event, tag="task_progress", kw_only=True):
 
     task_id: str
     task_name: str
+    queue: str
     status: Status
     percent: float | None
     message: str
@@ -353,10 +354,13 @@ class Resync(Frame, tag="resync", kw_only=True):
 
 
 class ErrorFrame(Frame, tag="error", kw_only=True):
-    """A request was refused. The connection stays open unless a close follows."""
+    """A request was refused; of a subscription it names the key. The connection stays open unless a close follows."""
 
     code: ErrorCode
     detail: str
+    task_id: str | UnsetType = UNSET
+    pipeline_id: str | UnsetType = UNSET
+    queue: str | UnsetType = UNSET
 
 
 class Pong(Frame, tag="pong", kw_only=True):
@@ -376,7 +380,7 @@ def queue_status(body: dict[str, Any]) -> str:
     return msgspec.json.encode({"type": "queue_status", **body}).decode()
 
 
-def event(row: TaskEvent, cursor: str) -> str:
+def event(row: LogEvent, cursor: str) -> str:
     """A row of the event log."""
     return msgspec.json.encode(event_json(row, cursor)).decode()
 

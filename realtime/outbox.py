@@ -41,6 +41,11 @@ class Outbox:
         self._size -= sum(len(entry.text) for entry in taken)
         return taken
 
+    def put_back(self, entries: list[Entry]) -> None:
+        """What was taken and could not be sent."""
+        self._items.extendleft(reversed(entries))
+        self._size += sum(len(entry.text) for entry in entries)
+
     def clear(self) -> None:
         self._items.clear()
         self._size = 0

@@ -77,10 +77,10 @@ class Subscription:
 
 
 class Receiver(Protocol):
-    def deliver(self, entry: Entry) -> None: ...
+    def deliver(self, entries: list[Entry]) -> None: ...
 
 
-Address = tuple[Key, int | None]
+Address = tuple[str, str, int | None]  # a key's name and value, and an owner
 
 
 @dataclass(slots=True)
@@ -101,14 +101,14 @@ class Index:
         self._buckets: defaultdict[Address, Bucket] = defaultdict(Bucket)
 
     def add(self, receiver: Receiver, subscription: Subscription) -> None:
-        bucket = self._buckets[subscription.key, subscription.owner_id]
+        bucket = self._buckets[_address(subscription)]
         if subscription.is_plain:
             bucket.plain.add(receiver)
         else:
             bucket.picky[receiver] = subscription
 
     def remove(self, receiver: Receiver, subscription: Subscription) -> None:
-        address = subscription.key, subscription.owner_id
+        address = _address(subscription)
         if bucket := self._buckets.get(address):
             bucket.plain.discard(receiver)
             bucket.picky.pop(receiver, None)
@@ -121,8 +121,13 @@ class Index:
         for address in _addresses(entry):
             if bucket := self._buckets.get(address):
                 found |= bucket.plain
-                found.update(receiver for receiver, wish in bucket.picky.items() if wish.wants(entry))
+                if bucket.picky:
+                    found.update(receiver for receiver, wish in bucket.picky.items() if wish.wants(entry))
         return found
+
+
+def _address(subscription: Subscription) -> Address:
+    return (*subscription.key, subscription.owner_id)
 
 
 def _addresses(entry: Entry) -> list[Address]:
@@ -132,4 +137,4 @@ def _addresses(entry: Entry) -> list[Address]:
     else:
         named = [("task_id", entry.task_id or ""), ("queue", entry.queue)]
     owners = (None,) if entry.owner_id is None else (None, entry.owner_id)
-    return [(Key(name, value), owner) for name, own in named for value in (own, EVERY) for owner in owners]
+    return [(name, value, owner) for name, own in named for value in (own, EVERY) for owner in owners]

@@ -13,12 +13,13 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from realtime.connection import BATCH_S, Connection
+from realtime.connection import Connection
 from realtime.counts import Counts
 from realtime.feed import GAP_S, Feed, LogReplaced
 from realtime.loglines import LogLines
 from realtime.messages import RESTART
 from realtime.persistence import persistently
+from realtime.pulse import BATCH_S
 from realtime.ring import Entry
 from realtime.subscriptions import Index
 from realtime.vigil import Vigil

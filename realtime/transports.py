@@ -5,15 +5,14 @@ two things are missing: it buffers without bound whatever it is given, and it re
 among them) by an exception. So we reach behind ASGI, by the `send` that the server makes: Twisted tells a producer when
 its buffer is full, and autobahn can send any close frame.
 
-Under both we also hand over an event as the bytes that go onto the wire, which are the same for every socket. To have
-each socket's server encode and frame it again would cost more than everything else that is done for a delivery. Tests
-against real servers hold all of this to be so; under a server that we don't know, ASGI is used.
+Under both we also hand over events as the bytes that go onto the wire (`realtime.wire`), which are the same for every
+socket. To have each socket's server encode and frame them again would cost more than everything else that is done for a
+delivery. Tests against real servers hold all of this to be so; under a server that we don't know, ASGI is used.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -40,8 +39,8 @@ class Transport:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def push(self, frame: str) -> bool:
-        """Send now, without waiting. False when that cannot be done: then nothing was sent."""
+    def push(self, frames: bytes) -> bool:
+        """Send these now, as they are, without waiting. False when that cannot be done: then nothing was sent."""
         return False
 
     async def text(self, frame: str) -> None:
@@ -60,10 +59,10 @@ class Uvicorn(Transport):
         super().__init__(send)
         self._socket, self._writable = protocol.transport, protocol.writable
 
-    def push(self, frame: str) -> bool:
+    def push(self, frames: bytes) -> bool:
         if not self._writable.is_set() or self._socket.is_closing():
             return False
-        self._socket.write(on_the_wire(frame))
+        self._socket.write(frames)
         return True
 
 
@@ -73,10 +72,10 @@ class Daphne(Transport):
         self._protocol, self._socket = protocol, protocol.transport
         self._brake = Brake.on(self._socket)
 
-    def push(self, frame: str) -> bool:
+    def push(self, frames: bytes) -> bool:
         if self._brake.is_on or self._protocol.state != self._protocol.STATE_OPEN:
             return False
-        self._socket.write(on_the_wire(frame))
+        self._socket.write(frames)
         return True
 
     async def text(self, frame: str) -> None:
@@ -85,18 +84,6 @@ class Daphne(Transport):
 
     async def close(self, code: int) -> None:
         self._protocol.sendCloseFrame(code=code)
-
-
-@functools.lru_cache(maxsize=4)
-def on_the_wire(frame: str) -> bytes:
-    """The text as one unmasked frame (RFC 6455, 5.2): made once for all sockets, and compressed for none."""
-    payload = frame.encode()
-    size = len(payload)
-    if size < 126:
-        return bytes([0x81, size]) + payload
-    if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
 class Brake:

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, cast
 
+from tasks.cursor import Event
 from tasks.masking import mask, mask_url
 from tasks.models import Attempt, Pipeline, Step, Task, TaskEvent, TaskLog
 from tasks.states import States
@@ -332,29 +333,32 @@ def step_json(step: Step) -> StepJSON:
 # -- the stream ----------------------------------------------------------------------------------------------------
 
 
-def event_json(event: TaskEvent, cursor: str) -> dict[str, Any]:
-    """A row of the log as the stream and `GET /events` carry it. `cursor` is the log's position after it."""
-    head = {"type": event.type, "event_id": event_id(event), "cursor": cursor, "timestamp": moment(event.timestamp)}
-    return head | _body(event)
+def event_json(event: Event, cursor: str) -> dict[str, Any]:
+    """A row of the log as the stream and `GET /events` carry it. `cursor` is the log's position after it.
+
+    `event_id` is unique and the same for ever: a restored backup gives a row's number to another event, but not its
+    version.
+    """
+    subject = str(event.task_id or event.pipeline_id)
+    head = {
+        "type": event.type, "event_id": f"{subject}:{event.version}", "cursor": cursor,
+        "timestamp": moment(event.timestamp),
+    }  # fmt: skip
+    return head | _body(event, subject)
 
 
-def event_id(event: TaskEvent) -> str:
-    """Unique and the same for ever: a restored backup gives a row's number to another event, but not its version."""
-    return f"{event.task_id or event.pipeline_id}:{event.version}"
-
-
-def _body(event: TaskEvent) -> dict[str, Any]:
+def _body(event: Event, subject: str) -> dict[str, Any]:
     match event.type:
         case Types.CREATED:
-            return _task_fields(event) | {"queue": event.queue}
+            return _task_fields(event, subject)
         case Types.PROGRESS:
-            return _task_fields(event) | {"eta": None} | event.data
+            return _task_fields(event, subject) | {"eta": None} | event.data
         case Types.UPDATED:
-            return _task_fields(event) | _change_fields(event) | _result_fields(event)
-    return {"pipeline_id": str(event.pipeline_id), "version": event.version} | _pipeline_fields(event)
+            return _task_fields(event, subject) | _change_fields(event) | _result_fields(event)
+    return {"pipeline_id": subject, "version": event.version} | _pipeline_fields(event)
 
 
-def _pipeline_fields(event: TaskEvent) -> dict[str, Any]:
+def _pipeline_fields(event: Event) -> dict[str, Any]:
     if event.type == Types.PIPELINE_STARTED:
         return event.data | {"input": mask(event.data["input"])}
     if event.type == Types.PIPELINE_PROGRESS:
@@ -362,15 +366,15 @@ def _pipeline_fields(event: TaskEvent) -> dict[str, Any]:
     return event.data
 
 
-def _task_fields(event: TaskEvent) -> dict[str, Any]:
+def _task_fields(event: Event, task_id: str) -> dict[str, Any]:
     return {
-        "task_id": str(event.task_id), "task_name": event.name, "status": event.status, "version": event.version
+        "task_id": task_id, "task_name": event.name, "queue": event.queue, "status": event.status,
+        "version": event.version,
     }  # fmt: skip
 
 
-def _change_fields(event: TaskEvent) -> dict[str, Any]:
+def _change_fields(event: Event) -> dict[str, Any]:
     return {
-        "queue": event.queue,
         "previous_status": event.previous_status,
         "attempt": event.attempt,
         "message": event.message,
@@ -378,7 +382,7 @@ def _change_fields(event: TaskEvent) -> dict[str, Any]:
     }
 
 
-def _result_fields(event: TaskEvent) -> dict[str, Any]:
+def _result_fields(event: Event) -> dict[str, Any]:
     if event.status != States.COMPLETED:
         return {}
     return {"result_omitted": True} if event.data.get("result_omitted") else {"result": event.data.get("result")}

@@ -10,6 +10,19 @@ from tasks.cursor import Cursor
 EPOCH = "00000000"
 
 
+def unframed(data: bytes) -> list[str]:
+    """The texts of unmasked frames, as a client reads them."""
+    texts = []
+    while data:
+        size, start = data[1], 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size, start = int.from_bytes(data[2 : 2 + width], "big"), 2 + width
+        texts.append(data[start : start + size].decode())
+        data = data[start + size :]
+    return texts
+
+
 def position(high: int, *holes: Any) -> Cursor:
     return Cursor(EPOCH, high, high % 1000 + 1, holes)
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from realtime import connection as connections
-from realtime import outbox, replays
+from realtime import outbox, pulse, replays
 from realtime.auth import Rights
 from realtime.connection import Connection, Order
 from realtime.feed import Feed
@@ -19,7 +19,7 @@ from realtime.messages import TOO_SLOW, Key
 from realtime.ring import Ring
 from realtime.subscriptions import Index, Subscription
 from realtime.transports import Transport
-from tests.realtime.entries import entry, position
+from tests.realtime.entries import entry, position, unframed
 
 ROOT = Rights(1, reads=True, sees_all=True, sees_queues=True)
 
@@ -46,9 +46,9 @@ class World(Transport):
     def connect(self, rights: Rights = ROOT) -> Connection:
         return Connection(self.feed, self.index, object(), rights, self, self.codes.append)  # type: ignore[arg-type]
 
-    def push(self, frame: str) -> bool:
+    def push(self, frames: bytes) -> bool:
         if self.reads.is_set() and self.pushes:
-            self.sent.append(json.loads(frame))
+            self.sent += map(json.loads, unframed(frames))
         return self.reads.is_set() and self.pushes
 
     async def text(self, frame: str) -> None:
@@ -61,7 +61,7 @@ class World(Transport):
             item = entry(self.last, **fields)
             self.feed.ring.extend([item], item.after)
             for receiver in self.index.receivers(item):
-                receiver.deliver(item)
+                receiver.deliver([item])
 
     @property
     def events(self) -> list[int]:
@@ -185,7 +185,7 @@ async def test_who_takes_nothing_at_all_is_disconnected(subscribed, settle, monk
 
 
 async def test_batches_are_bounded(subscribed, settle, monkeypatch):
-    monkeypatch.setattr(connections, "BATCH_S", 0.0)
+    monkeypatch.setattr(pulse, "BATCH_S", 0.0)
     subscribed.connection.batch = True
     subscribed.publish(500)
     await settle()

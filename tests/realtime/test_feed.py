@@ -25,8 +25,8 @@ class Receiver:
     def __init__(self) -> None:
         self.entries = []
 
-    def deliver(self, entry) -> None:
-        self.entries.append(entry)
+    def deliver(self, entries) -> None:
+        self.entries += entries
 
     @property
     def ids(self) -> list[int]:

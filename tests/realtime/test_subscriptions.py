@@ -18,7 +18,7 @@ from tests.tasks.pipelines.factories import make_pipeline, run
 
 
 class Receiver:
-    def deliver(self, entry) -> None:
+    def deliver(self, entries) -> None:
         raise AssertionError
 
 

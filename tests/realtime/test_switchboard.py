@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from realtime import switchboard
-from realtime.connection import BATCH_S
 from realtime.database import in_database
 from realtime.feed import GAP_S
+from realtime.pulse import BATCH_S
 from tasks import submit
 from tasks.models import Marker
 
