@@ -23,6 +23,7 @@ from realtime.ring import EVENTS, Entry, Ring
 from realtime.subscriptions import Index, Receiver
 from tasks import cursor
 from tasks.cursor import Cursor, Event, Page
+from tasks.representation import event_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,17 +198,17 @@ def encoded(page: Page, position: Cursor) -> Iterator[Entry]:
 
 
 def _entry(event: Event, before: Cursor, after: Cursor) -> Entry:
-    of_task = event.task_id is not None
+    of_task, fields = event.task_id is not None, event_json(event, str(after))
     return Entry(
         id=event.id,
         type=event.type,
-        task_id=str(event.task_id) if of_task else None,
-        pipeline_id=None if of_task else str(event.pipeline_id),
+        task_id=fields["task_id"] if of_task else None,
+        pipeline_id=None if of_task else fields["pipeline_id"],
         queue=event.queue,
         owner_id=event.owner_id,
         status=event.status,
         version=event.version,
         before=before,
         after=after,
-        text=messages.event(event, str(after)),
+        text=messages.event(fields),
     )

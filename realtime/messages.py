@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tasks.cursor import Event as LogEvent
 from tasks.representation import (
     Error,
     PipelineError,
@@ -21,7 +20,6 @@ from tasks.representation import (
     PipelineType,
     Status,
     TaskJSON,
-    event_json,
     moment,
 )
 
@@ -380,9 +378,9 @@ def queue_status(body: dict[str, Any]) -> str:
     return msgspec.json.encode({"type": "queue_status", **body}).decode()
 
 
-def event(row: LogEvent, cursor: str) -> str:
-    """A row of the event log."""
-    return msgspec.json.encode(event_json(row, cursor)).decode()
+def event(fields: dict[str, Any]) -> str:
+    """A row of the event log, as REST gives it."""
+    return msgspec.json.encode(fields).decode()
 
 
 def batch(events: Iterable[str]) -> str:

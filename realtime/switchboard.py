@@ -15,6 +15,7 @@ from django.conf import settings
 
 from realtime.connection import Connection
 from realtime.counts import Counts
+from realtime.database import give_back
 from realtime.feed import GAP_S, Feed, LogReplaced
 from realtime.loglines import LogLines
 from realtime.messages import RESTART
@@ -80,7 +81,7 @@ class Switchboard:
         """Stop whatever runs, and wait for it: for tests, whose databases disappear."""
         tasks, watch = self._tasks, self._watch
         self._rest()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *map(asyncio.wrap_future, give_back()), return_exceptions=True)
         if watch:
             await asyncio.to_thread(watch.join)
         self.feed.close()
@@ -106,6 +107,7 @@ class Switchboard:
             self._watch.stop()
         self._tasks, self._watch = [], None
         self.feed.rest()
+        give_back()
 
     async def _read(self) -> None:
         try:

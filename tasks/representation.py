@@ -135,7 +135,7 @@ class LogJSON(TypedDict):
 
 def moment(value: dt.datetime) -> str:
     """ISO 8601 in UTC, to the microsecond."""
-    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    return value.astimezone(dt.UTC).isoformat()[: -len("+00:00")] + "Z"
 
 
 def maybe(value: dt.datetime | None) -> str | None:
@@ -340,22 +340,21 @@ def event_json(event: Event, cursor: str) -> dict[str, Any]:
     version.
     """
     subject = str(event.task_id or event.pipeline_id)
-    head = {
+    fields = {
         "type": event.type, "event_id": f"{subject}:{event.version}", "cursor": cursor,
-        "timestamp": moment(event.timestamp),
+        "timestamp": moment(event.timestamp), "task_id" if event.task_id else "pipeline_id": subject,
+        "version": event.version,
     }  # fmt: skip
-    return head | _body(event, subject)
-
-
-def _body(event: Event, subject: str) -> dict[str, Any]:
     match event.type:
         case Types.CREATED:
-            return _task_fields(event, subject)
+            fields |= _task_fields(event)
         case Types.PROGRESS:
-            return _task_fields(event, subject) | {"eta": None} | event.data
+            fields |= _task_fields(event) | {"eta": None} | event.data
         case Types.UPDATED:
-            return _task_fields(event, subject) | _change_fields(event) | _result_fields(event)
-    return {"pipeline_id": subject, "version": event.version} | _pipeline_fields(event)
+            fields |= _task_fields(event) | _change_fields(event)
+        case _:
+            fields |= _pipeline_fields(event)
+    return fields
 
 
 def _pipeline_fields(event: Event) -> dict[str, Any]:
@@ -366,26 +365,19 @@ def _pipeline_fields(event: Event) -> dict[str, Any]:
     return event.data
 
 
-def _task_fields(event: Event, task_id: str) -> dict[str, Any]:
-    return {
-        "task_id": task_id, "task_name": event.name, "queue": event.queue, "status": event.status,
-        "version": event.version,
-    }  # fmt: skip
+def _task_fields(event: Event) -> dict[str, Any]:
+    return {"task_name": event.name, "queue": event.queue, "status": event.status}
 
 
 def _change_fields(event: Event) -> dict[str, Any]:
-    return {
-        "previous_status": event.previous_status,
-        "attempt": event.attempt,
-        "message": event.message,
+    fields = {
+        "previous_status": event.previous_status, "attempt": event.attempt, "message": event.message,
         "error": event.data.get("error"),
-    }
-
-
-def _result_fields(event: Event) -> dict[str, Any]:
-    if event.status != States.COMPLETED:
-        return {}
-    return {"result_omitted": True} if event.data.get("result_omitted") else {"result": event.data.get("result")}
+    }  # fmt: skip
+    if event.status == States.COMPLETED:
+        omitted = event.data.get("result_omitted")
+        fields |= {"result_omitted": True} if omitted else {"result": event.data.get("result")}
+    return fields
 
 
 def _status(status: str) -> Status:

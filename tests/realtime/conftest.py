@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -116,6 +116,7 @@ def sockets_on_postgres(on_postgres: str, monkeypatch: pytest.MonkeyPatch) -> It
     with ThreadPoolExecutor(database.THREADS) as threads:
         monkeypatch.setattr(database, "_threads", lambda: threads)
         yield on_postgres
+        wait(database.give_back())
 
 
 async def make_user(name: str, **fields: Any) -> Any:

@@ -11,6 +11,7 @@ from realtime import messages
 from realtime.messages import Authenticate, InvalidFrame, Key, Ping, Subscribe, Unsubscribe
 from tasks import lifecycle
 from tasks.models import TaskEvent
+from tasks.representation import event_json
 from tasks.states import Actions, States
 from tests.factories import claim, make_task
 from tests.tasks.pipelines import factories as pipelines
@@ -100,7 +101,7 @@ def test_events_have_the_documented_form():
     pipelines.run(pipelines.make_pipeline(), "extract", action=Actions.BURY)
     seen = set()
     for row in TaskEvent.objects.all():
-        frame = json.loads(messages.event(row, "c"))
+        frame = json.loads(messages.event(event_json(row, "c")))
         form = FORMS[frame["type"]]
         msgspec.convert(frame, form)
         assert frame.keys() - OPTIONAL == {"type", *form.__struct_fields__} - OPTIONAL

@@ -90,7 +90,8 @@ def follow_task(task_id: uuid.UUID, screen: Screen) -> str:
     if not past:  # it is older than the log
         screen.say(task.updated_at, task.status, task.name, task_id, task.progress_message)
     status, told, line = task.status, 0 if past else task.version, 0
-    for events in chain([past], news(head)):
+    stories: Iterator[list[cursor.Event]] = chain([list(past)], news(head))
+    for events in stories:
         for event in events:
             if event.task_id == task_id and event.version > told:
                 screen.tell(event)
