@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks import errors
@@ -76,12 +76,11 @@ def claimed(task: Task, worker: Worker, lease: uuid.UUID, now: dt.datetime, usua
 def ended(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
     """One outcome, one step."""
     change = _end(task, outcome, now)
-    fields = dict(change.fields)
     if outcome.elapsed:
-        fields["started_at"] = _rounded(now - dt.timedelta(seconds=outcome.elapsed))
+        change.fields["started_at"] = _rounded(now - dt.timedelta(seconds=outcome.elapsed))
     if outcome.state is not None:
-        fields["state"] = outcome.state
-    return replace(change, fields=fields)
+        change.fields["state"] = outcome.state
+    return change
 
 
 def _end(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
@@ -104,23 +103,23 @@ def _rounded(moment: dt.datetime) -> dt.datetime:
 
 def _completed(task: Task, outcome: Outcome, now: dt.datetime) -> Change:
     data = {"result_omitted": True} if outcome.result_size > RESULT_LIMIT else {"result": outcome.result}
-    change = _let_go(
-        task, A.COMPLETE, finished_at=now, result=outcome.result, error=None, fingerprint="", percent=100.0
-    )
-    return replace(change, data=data)
+    return _let_go(
+        task, A.COMPLETE, data=data,
+        finished_at=now, result=outcome.result, error=None, fingerprint="", percent=100.0,
+    )  # fmt: skip
 
 
 def _failed(task: Task, error: dict[str, Any], now: dt.datetime, delay: float = 0) -> Change:
     if task.is_last_attempt:
         return _buried(task, error, now)
     run_at = now + dt.timedelta(seconds=max(task.retry_policy.wait(task.attempt), delay))
-    change = _let_go(task, A.FAIL, error["detail"], run_at=run_at, **_error_fields(error))
-    return replace(change, data={"error": public_error(error), "run_at": run_at.isoformat()})
+    data = {"error": public_error(error), "run_at": run_at.isoformat()}
+    return _let_go(task, A.FAIL, error["detail"], data, run_at=run_at, **_error_fields(error))
 
 
 def _buried(task: Task, error: dict[str, Any], now: dt.datetime) -> Change:
-    change = _let_go(task, A.BURY, error["detail"], finished_at=now, **_error_fields(error))
-    return replace(change, data={"error": public_error(error)})
+    data = {"error": public_error(error)}
+    return _let_go(task, A.BURY, error["detail"], data, finished_at=now, **_error_fields(error))
 
 
 def _as_requested(task: Task, now: dt.datetime) -> Change:
@@ -143,7 +142,8 @@ def rescued(task: Task, charged: bool, detail: str, now: dt.datetime) -> Change:
     counters = {"crashes": crashes, "rescues": rescues}
     if fatal := _fatal(task, crashes, rescues) or _last(task, charged, detail, now):
         change = _buried(task, fatal, now)
-        return replace(change, fields=change.fields | counters)
+        change.fields.update(counters)
+        return change
     attempt = task.attempt if charged else task.attempt - 1
     return _let_go(task, A.RESCUE, detail, run_at=now, ready=True, attempt=attempt, **counters)
 
@@ -193,10 +193,12 @@ def progressed(task: Task, percent: float | None, message: str, eta: dt.datetime
     )
 
 
-def _let_go(task: Task, action: Actions, message: str = "", **fields: Any) -> Change:
+def _let_go(
+    task: Task, action: Actions, message: str = "", data: dict[str, Any] | None = None, **fields: Any
+) -> Change:
     """A step out of processing: nobody holds the task any more."""
     free = {"worker_id": None, "lease": None, "deferred_until": None, "requested": None, "eta": None}
-    return moved(task, action, message, **free, **fields)
+    return Change(step(action, task.status), action, {**free, **fields}, message, data or {})
 
 
 def _error_fields(error: dict[str, Any]) -> dict[str, Any]:

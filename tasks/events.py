@@ -15,7 +15,7 @@ from django.db import transaction
 
 from tasks import failpoints
 from tasks.models import OwnerCount, QueueCount, Task, TaskEvent
-from tasks.rows import insert
+from tasks.rows import insert, new
 from tasks.signals import log_written, task_changed
 from tasks.states import BACKLOG
 
@@ -23,20 +23,35 @@ Totals = Counter[Any]
 Counts = tuple[list[QueueCount], list[OwnerCount]]
 
 
-def event_of(task: Task, type: str, now: dt.datetime, **fields: Any) -> TaskEvent:
+def event_of(
+    task: Task,
+    type: str,
+    now: dt.datetime,
+    actor: str,
+    action: str = "",
+    previous_status: str | None = None,
+    message: str = "",
+    data: dict[str, Any] | None = None,
+) -> TaskEvent:
     """The log row for `task` as it is now."""
-    return TaskEvent(
+    return new(
+        TaskEvent,
+        id=None,
         type=type,
-        task_id=task.id,
+        task_id=task.pk,
         pipeline_id=task.pipeline_id,
         version=task.version,
+        action=action,
+        previous_status=previous_status,
         status=task.status,
         attempt=task.attempt,
+        actor=actor[:200],
+        message=message[:500],
+        data=data or {},
         name=task.name,
         queue=task.queue,
         owner_id=task.owner_id,
         timestamp=now,
-        **fields,
     )
 
 

@@ -1,4 +1,5 @@
-"""Hints: "the event log has grown". `send` says it, `listen` waits for it; neither carries the news itself.
+"""Hints: "the event log has grown", and "there may be work". `send` says it, `listen` waits for it; neither carries
+the news itself.
 
 A hint may be lost, or come for nothing: whoever waits reads the database anyway, and reads it now and then without a
 hint too. How it travels depends on what there is: Redis pub/sub; without Redis PostgreSQL's NOTIFY, sent on a
@@ -15,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import redis
@@ -24,7 +26,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 log = logging.getLogger(__name__)
 
-CHANNEL = "taskhub_hints"
+NEWS = "news"  # the log has grown
+WORK = "work"  # there may be something to claim, or it is known now when there will be
+CHANNEL = {NEWS: "taskhub_hints", WORK: "taskhub_work"}
 GAP_S = 0.01  # at most one hint in so long from one process
 POLL_S = 0.02  # how often a listener looks at SQLite's counter
 RETRY_S = 1.0  # rest after a hint that could not be sent, or a listener that could not connect
@@ -35,7 +39,7 @@ class Listener(Protocol):
     """Waits for hints in one synchronous thread, the one that first calls `wait`."""
 
     def wait(self, timeout_s: float) -> bool:
-        """True as soon as the log may have grown, False after `timeout_s` without a sign of it. Never raises.
+        """True as soon as there may be what it listens for, False after `timeout_s` without a hint. Never raises.
 
         The first call returns True at once, and so does the first one after an outage: nobody knows what was missed.
         """
@@ -48,14 +52,14 @@ class Listener(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def send() -> None:
-    """Say that the log has grown. Costs a microsecond, from any thread, and never raises; a thread does the talking."""
-    _backend().send()
+def send(topic: str = NEWS) -> None:
+    """Costs a microsecond, from any thread, and never raises; a thread does the talking."""
+    _backend().send(topic)
 
 
-def listen() -> Listener:
+def listen(topic: str = NEWS) -> Listener:
     """A listener for this thread; it connects when it first waits."""
-    return _backend().listener()
+    return _backend().listener(topic)
 
 
 class Coalesced:
@@ -155,7 +159,8 @@ class Patient:
 class DatabaseListener(Patient):
     """A database connection of its own, apart from the thread's."""
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
         self._database: BaseDatabaseWrapper = connections.create_connection(DEFAULT_DB_ALIAS)
 
     def _connect(self) -> None:
@@ -171,7 +176,10 @@ class DatabaseListener(Patient):
 
 
 class SqliteListener(DatabaseListener):
-    """Watches the counter that SQLite moves whenever another connection has committed. A look costs microseconds."""
+    """Watches the counter that SQLite moves whenever another connection has committed, whatever it was that it wrote.
+
+    A look costs microseconds.
+    """
 
     def _connect(self) -> None:
         super()._connect()
@@ -194,7 +202,7 @@ class SqliteListener(DatabaseListener):
 class PostgresListener(DatabaseListener):
     def _connect(self) -> None:
         super()._connect()
-        self._driver.execute(f"LISTEN {CHANNEL}")
+        self._driver.execute(f"LISTEN {CHANNEL[self._topic]}")
 
     def _heard(self, timeout_s: float) -> bool:
         return bool(list(self._driver.notifies(timeout=timeout_s, stop_after=1)))
@@ -203,10 +211,13 @@ class PostgresListener(DatabaseListener):
 class RedisListener(Patient):
     _client: redis.Redis | None = None
 
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
     def _connect(self) -> None:
         self._client = redis_client()
         self._subscription = self._client.pubsub()
-        self._subscription.subscribe(CHANNEL)
+        self._subscription.subscribe(CHANNEL[self._topic])
 
     def _disconnect(self) -> None:
         if self._client is not None:
@@ -224,7 +235,7 @@ class RedisListener(Patient):
 class SqliteBackend:
     listener = SqliteListener
 
-    def send(self) -> None:
+    def send(self, topic: str) -> None:
         """The commit itself has moved the counter."""
 
 
@@ -232,7 +243,18 @@ class PostgresBackend:
     listener = PostgresListener
 
     def __init__(self) -> None:
+        self._notifiers = {topic: Notifier(topic) for topic in CHANNEL}
+
+    def send(self, topic: str) -> None:
+        self._notifiers[topic].send()
+
+
+class Notifier:
+    """A topic's thread, and the connection that it talks by."""
+
+    def __init__(self, topic: str) -> None:
         self.send = Coalesced(self._notify)
+        self._topic = topic
         self._database: BaseDatabaseWrapper | None = None
         os.register_at_fork(after_in_child=self._forget)
 
@@ -241,7 +263,7 @@ class PostgresBackend:
             self._database = connections.create_connection(DEFAULT_DB_ALIAS)
         try:
             with self._database.cursor() as cursor:
-                cursor.execute(f"NOTIFY {CHANNEL}")
+                cursor.execute(f"NOTIFY {CHANNEL[self._topic]}")
         except Exception:
             self._database.close()
             raise
@@ -258,10 +280,13 @@ class RedisBackend:
 
     def __init__(self) -> None:
         self._client = redis_client()  # it connects when it is used, and again in a forked child
-        self.send = Coalesced(self._publish)
+        self._publishers = {topic: Coalesced(partial(self._publish, topic)) for topic in CHANNEL}
 
-    def _publish(self) -> None:
-        self._client.publish(CHANNEL, b"")
+    def send(self, topic: str) -> None:
+        self._publishers[topic]()
+
+    def _publish(self, topic: str) -> None:
+        self._client.publish(CHANNEL[topic], b"")
 
 
 def redis_client() -> redis.Redis:

@@ -25,7 +25,7 @@ from tasks.database import database_now, joining, transactional, uuid7
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
 from tasks.models.tasks import TaskQuerySet
-from tasks.rows import among, column_of, cursor_for_rows, driver_value, execute_each, insert, listed
+from tasks.rows import among, column_of, cursor_for_rows, driver_value, execute_each, insert, listed, new
 from tasks.states import WAITING, Actions, States
 
 A = Actions
@@ -185,7 +185,7 @@ def promote(limit: int = 1000) -> int:
 def seconds_until_due() -> float | None:
     """Until the next `run_at` comes, negative when it has. None when nothing waits for its time."""
     waiting, left = NOT_READY[connection.vendor], LEFT[connection.vendor]
-    with connection.cursor() as cursor:
+    with cursor_for_rows(connections[connection.alias]) as cursor:
         cursor.execute(f"SELECT {left} FROM {waiting} ORDER BY run_at LIMIT 1")  # noqa: S608 - our own words
         row = cursor.fetchone()
     return row and row[0]
@@ -373,21 +373,12 @@ def _apply(task: Task, change: Change, now: dt.datetime, actor: str) -> TaskEven
     task.updated_at = now
     for name, value in change.fields.items():
         setattr(task, name, value)
-    return events.event_of(
-        task,
-        change.type,
-        now,
-        action=change.action or "",
-        previous_status=previous,
-        actor=actor[:200],
-        message=change.message[:500],
-        data=change.data,
-    )
+    return events.event_of(task, change.type, now, actor, change.action or "", previous, change.message, change.data)
 
 
 # -- attempts ------------------------------------------------------------------------------------------------------
 
-LEFT_AS = {States.CANCELED: Outcomes.CANCELED, States.PAUSED: Outcomes.PAUSED}
+LEFT_AS: dict[str, Outcomes] = {States.CANCELED: Outcomes.CANCELED, States.PAUSED: Outcomes.PAUSED}
 ENDED_AS = {
     A.COMPLETE: Outcomes.COMPLETED,
     A.FAIL: Outcomes.FAILED,
@@ -412,16 +403,19 @@ def _write_or_end(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor:
 
 
 def _attempt(task: Task, change: Change, outcome: Outcome, now: dt.datetime) -> Attempt:
-    return Attempt(
-        task=task,
+    return new(
+        Attempt,
+        id=None,
+        task_id=task.pk,
         number=task.tries,
-        outcome=LEFT_AS.get(States(change.status)) or ENDED_AS[outcome.action],
+        outcome=LEFT_AS.get(change.status) or ENDED_AS[outcome.action],
         worker_id=task.worker_id,
         lease=task.lease,
         started_at=change.fields.get("started_at", task.started_at),
         finished_at=now,
         error=outcome.error,
         response=outcome.response,
+        late=None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -32,5 +33,6 @@ def _switch(name: str, user: Any, *, paused: bool) -> bool:
     queue.save(update_fields=["paused_at"])
     change = "running → paused" if paused else "paused → running"
     audit.record(user, [queue], f"{'pause' if paused else 'resume'}: {change}")
-    transaction.on_commit(hints.send)  # workers that wait look again, and so do the streams
+    for topic in (hints.NEWS, hints.WORK):  # the streams look again, and so do the workers that wait
+        transaction.on_commit(partial(hints.send, topic))
     return True

@@ -11,12 +11,20 @@ from tasks import hints
 from tasks.models import TaskEvent
 from tasks.pipelines.advance import follow
 from tasks.signals import log_written, task_logged
+from tasks.states import WAITING
 
 
-@receiver([log_written, task_logged], dispatch_uid="tasks.hint")
-def hint(**_: Any) -> None:
-    """Wake the idle workers and the feeds: there may be work, and there is news."""
+@receiver([log_written, task_logged], dispatch_uid="tasks.news")
+def hint_at_news(**_: Any) -> None:
+    """Wake whoever follows the log."""
     hints.send()
+
+
+@receiver(log_written, dispatch_uid="tasks.work")
+def hint_at_work(events: Sequence[TaskEvent], **_: Any) -> None:
+    """Wake the idle workers if there is something to claim, now or later. A busy hub would wake them all the time."""
+    if any(event.status in WAITING for event in events):
+        hints.send(hints.WORK)
 
 
 @receiver(log_written, dispatch_uid="tasks.pipelines")

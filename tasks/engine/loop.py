@@ -137,7 +137,7 @@ class LoopWorker:
 
     def _listen(self) -> None:
         """A thread of its own, which turns hints into a wake-up of the loop."""
-        with closing(hints.listen()) as listener:
+        with closing(hints.listen(hints.WORK)) as listener:
             while self._goes_on():
                 if listener.wait(claim.SAFETY):
                     with suppress(RuntimeError):  # the loop has ended meanwhile

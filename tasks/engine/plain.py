@@ -35,7 +35,7 @@ class PlainWorker:
 
     def run(self) -> None:
         """Work until the session ends or this process has had its time."""
-        with closing(hints.listen()) as listener:
+        with closing(hints.listen(hints.WORK)) as listener:
             while self._goes_on():
                 if not patiently(self._turn, self._goes_on) and self._goes_on():
                     self._session.is_idle = True

@@ -33,12 +33,12 @@ def counted() -> list[tuple[str, str, int]]:
 
 def row(task: Task, previous: str | None, status: str, version: int) -> TaskEvent:
     task.version, task.status = version, status
-    return events.event_of(task, TaskEvent.Types.UPDATED, database_now(), previous_status=previous)
+    return events.event_of(task, TaskEvent.Types.UPDATED, database_now(), "test", previous_status=previous)
 
 
 def test_a_row_repeats_what_its_readers_need(alice):
     task = make_task("processing", owner=alice, queue="reports")
-    event = events.event_of(task, TaskEvent.Types.UPDATED, database_now(), message="hello", data={"error": None})
+    event = events.event_of(task, TaskEvent.Types.UPDATED, database_now(), "test", message="hello", data={"error": None})
     assert (event.task_id, event.version, event.status, event.attempt) == (task.id, 2, "processing", 1)
     assert (event.name, event.queue, event.owner_id) == ("test.echo", "reports", alice.pk)
     assert (event.message, event.data) == ("hello", {"error": None})

@@ -19,13 +19,11 @@ PATIENCE_S = 10
 real = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("sqlite", marks=real),
-        pytest.param("postgresql", marks=pytest.mark.postgres),
-        pytest.param("redis", marks=[real, pytest.mark.redis]),
-    ]
-)
+on_postgresql = pytest.param("postgresql", marks=pytest.mark.postgres)
+over_redis = pytest.param("redis", marks=[real, pytest.mark.redis])
+
+
+@pytest.fixture(params=[pytest.param("sqlite", marks=real), on_postgresql, over_redis])
 def kind(request, settings):
     """Each way of travelling; its name."""
     if request.param == "postgresql":
@@ -70,6 +68,19 @@ def test_a_hint_arrives(listener):
 def test_a_hint_from_another_thread_ends_a_wait(listener):
     threading.Timer(0.1, in_thread, [commit]).start()
     assert listener.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("kind", [on_postgresql, over_redis], indirect=True)
+def test_who_waits_for_work_hears_of_work_alone(kind):
+    """SQLite's counter moves whatever is written."""
+    with hints.listen(hints.WORK) as listener:
+        assert listener.wait(PATIENCE_S)
+        while listener.wait(0.1):
+            pass
+        commit()
+        assert not listener.wait(0.3)
+        hints.send(hints.WORK)
+        assert listener.wait(PATIENCE_S)
 
 
 def test_without_a_hint_the_wait_ends_in_time(listener):

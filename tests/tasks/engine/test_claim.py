@@ -274,3 +274,17 @@ def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, is_claim, index)
         plan = [row[-1] for row in cursor.fetchall()]
     assert plan[0].split(" (")[0].endswith(f"tasks_task USING INDEX {index}")
     assert not any("TEMP B-TREE" in step for step in plan)
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("on_postgres")
+@pytest.mark.parametrize("role", [PLAIN, LOOP])
+def test_postgresql_reads_no_more_of_a_backlog_than_is_wanted_before_it_knows_how_long_it_is(role):
+    make_task()
+    statement, parameters = claim._claim("postgresql", role, claim._known(), False)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(claim.BY_INDEX["postgresql"])
+        cursor.execute(f"EXPLAIN {statement}", [*parameters, 100])
+        plan = [row[0] for row in cursor.fetchall()]
+    assert any("Index Scan using task_ready on" in step for step in plan)
+    assert not any("Sort" in step for step in plan)
