@@ -135,7 +135,8 @@ class LogJSON(TypedDict):
 
 def moment(value: dt.datetime) -> str:
     """ISO 8601 in UTC, to the microsecond."""
-    return value.astimezone(dt.UTC).isoformat()[: -len("+00:00")] + "Z"
+    utc = value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
+    return utc.isoformat()[: -len("+00:00")] + "Z"
 
 
 def maybe(value: dt.datetime | None) -> str | None:

@@ -86,7 +86,7 @@ def _statement(vendor: str, template: str, limit: int) -> str:
 def _from_postgresql(values: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
     for id, type, task_id, pipeline_id, microseconds, *columns, data in values:
         timestamp = EPOCH + dt.timedelta(microseconds=microseconds)
-        yield Row._make((id, type, task_id, pipeline_id, timestamp, *columns, json.loads(data)))
+        yield Row._make((id, type, task_id, pipeline_id, timestamp, *columns, _decoded(data)))
 
 
 def _from_sqlite(values: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
@@ -94,4 +94,8 @@ def _from_sqlite(values: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
         of_task = uuid.UUID(task_id) if task_id else None
         of_pipeline = uuid.UUID(pipeline_id) if pipeline_id else None
         utc = timestamp.replace(tzinfo=dt.UTC)
-        yield Row._make((id, type, of_task, of_pipeline, utc, *columns, json.loads(data)))
+        yield Row._make((id, type, of_task, of_pipeline, utc, *columns, _decoded(data)))
+
+
+def _decoded(data: str) -> dict[str, Any]:
+    return {} if data == "{}" else json.loads(data)  # as it is for half of all events
