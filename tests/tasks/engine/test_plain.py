@@ -163,7 +163,7 @@ def test_idle_is_who_waits(worker, session, monkeypatch):
             seen.append("closed")
 
     make_task(delay=3600)
-    monkeypatch.setattr(plain.hints, "listen", Listener)
+    monkeypatch.setattr(plain.hints, "listen", lambda topic: Listener())
     worker.run()
     assert seen == [(True, claim.SAFETY), "closed"]
     assert not session.is_idle

@@ -258,12 +258,12 @@ def test_a_listener_in_the_same_thread_keeps_its_connection(on_postgres, signed)
     connection.close()
     signed(uuid7())
     connection.connect()
-    with hints.PostgresListener() as listener:
+    with hints.PostgresListener(hints.WORK) as listener:
         assert listener.wait(1)
         connection.close()
         connection.connect()
         with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {hints.CHANNEL}")
+            cursor.execute(f"NOTIFY {hints.CHANNEL[hints.WORK]}")
         assert listener.wait(5)
 
 
