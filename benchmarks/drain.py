@@ -1,8 +1,9 @@
 """Draining a backlog: no-op tasks that each increment a Redis key, two worker processes.
 
 TaskHub keeps its full history and feeds one stream client meanwhile; Celery sends its events to one receiver; Huey
-keeps nothing; django-q2 saves its results. Each is first given its backlog, then its workers are started; the time is
-taken from the first increment to the last. In turns, several times; the median is printed.
+keeps nothing; django-q2 saves its results. Each is first given its backlog, then its workers are started; TaskHub's
+wait, with the queue paused, until the client listens, so that it sees everything. The time is taken from the first
+increment to the last. In turns, several times; the median is printed.
 
     python -m benchmarks drain            10,000 tasks, 3 rounds
     TASKS=2000 ROUNDS=1 python -m benchmarks drain
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import redis
 
 from benchmarks.contenders import COUNTER, REDIS_VARIABLE
@@ -95,17 +97,30 @@ def taskhub(database_url: str) -> Callable[[str], contextlib.AbstractContextMana
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url if database_url else "",
         }
-        with hub(variables, f"from benchmarks.drain import backlog; backlog({TASKS})") as environment:
-            token = manage(environment, "token", "benchmark", "--create").split()[-1]
-            with process([PYTHON, "-m", "benchmarks.follow", environment["PORT"], token], environment):
+        with hub(variables, f"from benchmarks.drain import paused_backlog; paused_backlog({TASKS})") as environment:
+            with follower(environment["PORT"], environment["TOKEN"]):
+                resume = f"http://127.0.0.1:{environment['PORT']}/api/v1/queues/default/resume"
+                httpx.post(resume, headers={"Authorization": f"Bearer {environment['TOKEN']}"}).raise_for_status()
                 yield
 
     return contender
 
 
 @contextlib.contextmanager
+def follower(port: str, token: str) -> Iterator[None]:
+    """A client that follows everything; it does when this returns."""
+    with process([PYTHON, "-m", "benchmarks.follow", port, token], {}, output=subprocess.PIPE) as client:
+        assert client.stdout
+        client.stdout.readline()
+        yield
+
+
+@contextlib.contextmanager
 def hub(variables: dict[str, str], before: str = "pass") -> Iterator[dict[str, str]]:
-    """A hub with two workers on an empty database. `before` is run by `manage.py shell` before it starts."""
+    """A hub with two workers on an empty database, and the `TOKEN` of somebody who may do everything.
+
+    `before` is run by `manage.py shell` before it starts.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
         environment = {
             "TASKHUB_DATA": home,
@@ -118,6 +133,8 @@ def hub(variables: dict[str, str], before: str = "pass") -> Iterator[dict[str, s
         manage(environment, "migrate", "-v0")
         manage(environment, "flush", "--no-input", "-v0")
         manage(environment, "shell", "-v0", "-c", before)
+        token = manage(environment, "token", "admin", "--create", "--scope", "admin", "read").split()[-1]
+        environment["TOKEN"] = token
         with process([PYTHON, str(ROOT / "manage.py"), "hub"], environment, f"{home}/log"):
             yield environment
 
@@ -125,6 +142,15 @@ def hub(variables: dict[str, str], before: str = "pass") -> Iterator[dict[str, s
 def manage(environment: dict[str, str], *command: str) -> str:
     """What `manage.py` prints."""
     return run([PYTHON, str(ROOT / "manage.py"), *command], environment)
+
+
+def paused_backlog(number: int) -> None:
+    """In the process of a `manage.py shell`."""
+    from tasks.database import database_now
+    from tasks.models import Queue
+
+    Queue.objects.create(name="default", paused_at=database_now())
+    backlog(number)
 
 
 def backlog(number: int) -> None:

@@ -1,4 +1,7 @@
-"""A stream client that reads every event of a hub and keeps none: `python -m benchmarks.follow PORT TOKEN`."""
+"""A stream client that reads every event of a hub and keeps none: `python -m benchmarks.follow PORT TOKEN`.
+
+It says so when it follows, in one line.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ def follow(port: str, token: str) -> None:
         try:
             headers = {"Authorization": f"Bearer {token}"}
             with connect(f"ws://127.0.0.1:{port}/api/v1/tasks/stream", additional_headers=headers) as socket:
-                for _ in socket:
-                    pass
+                for frame in socket:
+                    if '"type":"subscribed"' in str(frame):
+                        print("following", flush=True)
         except (OSError, WebSocketException):
             time.sleep(0.1)
 

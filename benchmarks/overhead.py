@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import redis
 
 from benchmarks.contenders import COUNTER, REDIS_VARIABLE
+from benchmarks.drain import follower
 from benchmarks.servers import process
 from benchmarks.stream import TASKHUB, Place, cpu_of, manage, run, services, web
 
@@ -60,8 +60,7 @@ def measure(place: Place, is_on: bool) -> float:
 def followed(place: Place) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(web("daphne", TASKHUB, place))
-        follower = [sys.executable, "-m", "benchmarks.follow", str(server.port), place.token]
-        stack.enter_context(process(follower, {}))
+        stack.enter_context(follower(str(server.port), place.token))
         yield
 
 

@@ -50,11 +50,13 @@ def postgres_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def process(command: list[str], environment: dict[str, str], log: str = os.devnull) -> Iterator[subprocess.Popen]:
-    """A process in a group of its own, ended with the whole group."""
-    with open(log, "ab") as output:
+def process(
+    command: list[str], environment: dict[str, str], log: str = os.devnull, output: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process in a group of its own, ended with the whole group. What it prints goes to `log`, or to `output`."""
+    with open(log, "a") as file:
         started = subprocess.Popen(
-            command, env=os.environ | environment, stdout=output, stderr=output, start_new_session=True
+            command, env=os.environ | environment, stdout=output or file, stderr=file, text=True, start_new_session=True
         )
     try:
         yield started
