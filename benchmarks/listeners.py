@@ -35,23 +35,26 @@ def seconds(moment: bytes) -> float:
     return dt.datetime.fromisoformat(moment.decode()).timestamp()
 
 
-class Socket(asyncio.Protocol):
-    """`ages` is shared by all sockets of the process."""
+class Frames(asyncio.Protocol):
+    """A client's end of one socket: sends `request` and, once it is open, `first`; then `take` gets each frame."""
 
-    def __init__(self, path: str, token: str, first: str, ages: list[float]) -> None:
-        self.events = 0
-        self.opened = asyncio.get_running_loop().create_future()
-        self._request, self._first, self._ages = handshake(path, token), first.encode(), ages
+    transport: Any = None
+
+    def __init__(self, request: bytes, first: bytes = b"") -> None:
+        self._request, self._first = request, first
         self._buffer = b""
         self._is_upgraded = False
 
     def connection_made(self, transport: Any) -> None:
-        self._transport = transport
+        self.transport = transport
         transport.write(self._request)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.opened.done():
-            self.opened.set_exception(error or ConnectionError("the server hung up"))
+    def take(self, code: int, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        if self.transport:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
@@ -64,7 +67,7 @@ class Socket(asyncio.Protocol):
                 raise ConnectionError(head.decode())
             self._is_upgraded = True
             if self._first:
-                self._transport.write(frame(TEXT, self._first))
+                self.transport.write(frame(TEXT, self._first))
         self._buffer = self._take_frames(buffer)
 
     def _take_frames(self, buffer: bytes) -> bytes:
@@ -77,13 +80,27 @@ class Socket(asyncio.Protocol):
                 size, start = int.from_bytes(buffer[start : start + width], "big"), start + width
             if len(buffer) < start + size:
                 break
-            self._take(buffer[at] & 15, buffer[start : start + size])
+            self.take(buffer[at] & 15, buffer[start : start + size])
             at = start + size
         return buffer[at:]
 
-    def _take(self, code: int, payload: bytes) -> None:
+
+class Socket(Frames):
+    """Counts. `ages` is shared by all sockets of the process."""
+
+    def __init__(self, path: str, token: str, first: str, ages: list[float]) -> None:
+        super().__init__(handshake(path, token), first.encode())
+        self.events = 0
+        self.opened = asyncio.get_running_loop().create_future()
+        self._ages = ages
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(error or ConnectionError("the server hung up"))
+
+    def take(self, code: int, payload: bytes) -> None:
         if code == PING:
-            self._transport.write(frame(PONG, payload))
+            self.transport.write(frame(PONG, payload))
         elif code == CLOSE:
             raise ConnectionError(f"closed by the server: {int.from_bytes(payload[:2], 'big')}")
         elif events := len(EVENT.findall(payload)):

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from channels.testing import WebsocketCommunicator
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.contrib.auth import get_user_model
 
-from realtime import database, routing, switchboard
+from realtime import database, receivers, routing, switchboard
 from realtime.database import in_database
 from realtime.switchboard import Switchboard
+from tasks import hints
 from tasks.access import make_token
+from tests.realtime.servers import Server, running
 
 PATIENCE_S = 10
 
@@ -117,6 +120,40 @@ def sockets_on_postgres(on_postgres: str, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.setattr(database, "_threads", lambda: threads)
         yield on_postgres
         wait(database.give_back())
+
+
+MANY = {"TASKHUB_STREAM_CONNECTIONS": "2000"}
+
+
+@pytest.fixture(params=["daphne", "uvicorn"])
+def one_server(request, transactional_db) -> Iterator[list[Server]]:
+    """SQLite, and one web process."""
+    with running(request.param, **MANY) as server:
+        yield [server]
+
+
+@pytest.fixture
+def two_servers(sockets_on_postgres) -> Iterator[list[Server]]:
+    """PostgreSQL without Redis, and two web processes."""
+    with running("daphne", **MANY) as first, running("uvicorn", **MANY) as second:
+        yield [first, second]
+
+
+@pytest.fixture
+def with_redis(sockets_on_postgres, redis_server, settings, monkeypatch) -> Iterator[list[Server]]:
+    """PostgreSQL, Redis, and two web processes; we say what has changed through Redis too."""
+    settings.REDIS_URL = redis_server.url
+    layer = RedisPubSubChannelLayer(hosts=[redis_server.url])
+    monkeypatch.setattr(receivers, "get_channel_layer", lambda: layer)
+    for cached in (receivers._client, hints._backend):
+        cached.cache_clear()
+    with (
+        running("daphne", REDIS_URL=redis_server.url, **MANY) as first,
+        running("uvicorn", REDIS_URL=redis_server.url, **MANY) as second,
+    ):
+        yield [first, second]
+    for cached in (receivers._client, hints._backend):
+        cached.cache_clear()
 
 
 async def make_user(name: str, **fields: Any) -> Any:

@@ -11,88 +11,30 @@ import contextlib
 import random
 import signal
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
-from django.db import connection, transaction
 
 from benchmarks.contenders.stock import GROUP
 from realtime import receivers
 from realtime.database import in_database
-from tasks import hints, lifecycle, submit
-from tasks.exceptions import Conflict
+from tasks import hints
 from tasks.hints import Coalesced
 from tasks.models import TaskEvent
-from tasks.states import Actions
-from tests.factories import claim, end, make_worker
 from tests.realtime.conftest import make_user, token_of
 from tests.realtime.followers import Follower, following
-from tests.realtime.servers import PATIENCE_S, Server, running
+from tests.realtime.servers import PATIENCE_S, running
+from tests.realtime.writers import write
 
 pytestmark = pytest.mark.processes
-WRITERS, EACH = 20, 5
+WRITERS = 20
 FOLLOWERS = 12
-LIMITS = {"TASKHUB_STREAM_CONNECTIONS": "2000"}
 
 Trouble = Callable[[], Awaitable[None]]
 
 
-# -- where it happens ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["daphne", "uvicorn"])
-def one_server(request, transactional_db) -> Iterator[list[Server]]:
-    """SQLite, and one web process."""
-    with running(request.param, **LIMITS) as server:
-        yield [server]
-
-
-@pytest.fixture
-def two_servers(sockets_on_postgres) -> Iterator[list[Server]]:
-    """PostgreSQL without Redis, and two web processes."""
-    with running("daphne", **LIMITS) as first, running("uvicorn", **LIMITS) as second:
-        yield [first, second]
-
-
-@pytest.fixture
-def with_redis(sockets_on_postgres, redis_server, settings, monkeypatch) -> Iterator[list[Server]]:
-    """PostgreSQL, Redis, and two web processes; we say what has changed through Redis too."""
-    settings.REDIS_URL = redis_server.url
-    layer = RedisPubSubChannelLayer(hosts=[redis_server.url])
-    monkeypatch.setattr(receivers, "get_channel_layer", lambda: layer)
-    for cached in (receivers._client, hints._backend):
-        cached.cache_clear()
-    with (
-        running("daphne", REDIS_URL=redis_server.url, **LIMITS) as first,
-        running("uvicorn", REDIS_URL=redis_server.url, **LIMITS) as second,
-    ):
-        yield [first, second]
-    for cached in (receivers._client, hints._backend):
-        cached.cache_clear()
-
-
 # -- what happens --------------------------------------------------------------------------------------------------
-
-
-def write(seed: int) -> None:
-    """Tasks that go through several versions, some rolled back, committed some time after their ids were given."""
-    chance = random.Random(seed)
-    pause = 0.02 if connection.vendor == "postgresql" else 0  # nobody else can write meanwhile on SQLite
-    worker = make_worker()
-    for _ in range(EACH):
-        with transaction.atomic():
-            task = submit("test.echo")
-            time.sleep(chance.uniform(0, pause))
-            transaction.set_rollback(is_lost := chance.random() < 0.2)
-        if not is_lost:
-            with transaction.atomic():
-                end(claim(task, worker), chance.choice([Actions.COMPLETE, Actions.FAIL]))
-                time.sleep(chance.uniform(0, pause))
-            with contextlib.suppress(Conflict):
-                lifecycle.cancel(task.pk, "test")
-    connection.close()
 
 
 async def storm(followers: list[Follower], trouble: Trouble) -> None:
@@ -133,7 +75,7 @@ def cuts(followers: list[Follower]) -> Trouble:
 
 
 @contextlib.asynccontextmanager
-async def a_crowd(servers: list[Server]) -> AsyncIterator[list[Follower]]:
+async def a_crowd(servers) -> AsyncIterator[list[Follower]]:
     token = await token_of(await make_user("root", is_superuser=True))
     async with following(FOLLOWERS, servers, token) as followers:
         yield followers
