@@ -71,6 +71,7 @@ class Connection:
         self._is_at_rest = False  # everything was sent, and nothing is due
         self._behind: Cursor | None = None  # up to there everything was sent, or is in the outbox; None: live
         self._slow_since: float | None = None
+        self._resync: str | None = None  # a frame that is due: until it is sent, whatever comes belongs to what it says
         self._resynced_at = float("-inf")
         self._sending_since: float | None = None
         self._beats_at = self._now() + random.uniform(0.5, 1) * HEARTBEAT_S  # noqa: S311
@@ -80,7 +81,7 @@ class Connection:
 
     def deliver(self, entries: list[Entry]) -> None:
         """Events that it subscribed to."""
-        if self._behind is not None:
+        if self._behind is not None or self._resync is not None:
             return
         if self._is_at_rest and not self.batch and self._transport.push(wire.frames(tuple(entries))):
             return
@@ -134,15 +135,14 @@ class Connection:
         self.tell(encode(messages.ErrorFrame, code=code, detail=detail, **named))
 
     def resync(self, reason: str) -> None:
-        """Give up what was not sent, and say so. Twice in a short time is the end."""
-        again = self._now() - self._resynced_at < AGAIN_S
-        self._resynced_at = self._now()
+        """Give up what was not sent, and what comes until it can be told so. Twice in a short time is the end."""
         self._outbox.clear()
         self._behind = self._slow_since = None
-        if again:
+        if self._now() - self._resynced_at < AGAIN_S:
             self.close(messages.TOO_SLOW)
         else:
-            self.tell(encode(messages.Resync, reason=reason))
+            self._resync = encode(messages.Resync, reason=reason)
+            self._rouse()
 
     def renew(self, principal: Principal, rights: Rights) -> None:
         """Its rights were looked at again: what it may no longer follow, it loses."""
@@ -194,7 +194,10 @@ class Connection:
         """Send what is due, until this is canceled. Raises what the database or the server raises."""
         await self._send(encode(messages.Hello, cursor=str(self._feed.position)))
         while True:
-            if self._orders:
+            if self._resync is not None:
+                await self._send(self._resync)
+                self._resync, self._resynced_at = None, self._now()
+            elif self._orders:
                 await self._carry_out(self._orders.popleft())
             elif self._outbox:
                 await self._send_next()

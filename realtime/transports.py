@@ -83,6 +83,7 @@ class Daphne(Transport):
         await self._brake.released()
 
     async def close(self, code: int) -> None:
+        self._protocol.closeHandshakeTimeout = CLOSE_S  # then autobahn resets the line, with all that is on its way
         self._protocol.sendCloseFrame(code=code)
 
 

@@ -22,11 +22,11 @@ AT_ONCE = struct.pack("ii", 1, 0)  # a socket that lingers for no time is closed
 class Follower:
     """Follows all tasks, at any of these servers each time, and keeps what it was sent."""
 
-    def __init__(self, servers: Sequence[Server], token: str, ready: str = "subscribed") -> None:
+    def __init__(self, servers: Sequence[Server], token: str, ready: str = "subscribed", **options: Any) -> None:
         self.events: list[dict[str, Any]] = []
         self.openings = 0
         self.is_ready = asyncio.Event()  # for the first time
-        self._servers, self._token, self._ready = servers, token, ready
+        self._servers, self._token, self._ready, self._options = servers, token, ready, options
         self._cursor: str | None = None
         self._client: websockets.ClientConnection | None = None
 
@@ -38,7 +38,7 @@ class Follower:
 
     async def _follow(self) -> None:
         since = f"?since={self._cursor}" if self._cursor else ""
-        async with random.choice(self._servers).open(TASKS + since, self._token) as self._client:
+        async with random.choice(self._servers).open(TASKS + since, self._token, **self._options) as self._client:
             async for text in self._client:
                 self._take(json.loads(text))
 

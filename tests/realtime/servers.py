@@ -66,13 +66,22 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, path: str = "/api/v1/stream", token: str = "", **options: Any
+        self, path: str = "/api/v1/stream", token: str = "", port: int = 0, **options: Any
     ) -> AsyncIterator[ClientConnection]:
+        """`port` is that of a proxy before it."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = f"ws://127.0.0.1:{self.port}{path}"
+        url = f"ws://127.0.0.1:{port or self.port}{path}"
         options = {"compression": None, **options}
-        async with websockets.connect(url, additional_headers=headers, **options) as client:
+        async with websockets.connect(url, **{"additional_headers": headers, **options}) as client:
             yield client
+
+
+async def has_room(server: Server, token: str) -> bool:
+    """Whether one more socket of that user is let in."""
+    with contextlib.suppress(websockets.ConnectionClosed):
+        async with server.open("/api/v1/stream", token) as fresh:
+            return (await receive(fresh))["type"] == "hello"
+    return False
 
 
 @contextlib.contextmanager

@@ -172,6 +172,28 @@ async def test_who_stays_slow_for_long_is_told_to_fetch_a_snapshot(subscribed, s
     assert subscribed.events[-1] == 2 * outbox.EVENTS + 1
 
 
+async def test_who_is_too_slow_even_for_that_is_told_before_it_is_sent_away(subscribed, settle, monkeypatch):
+    monkeypatch.setattr(connections, "LAG_S", 0.0)
+    subscribed.reads.clear()
+    for _ in range(3):
+        subscribed.publish(2 * outbox.EVENTS)
+        await settle()
+        subscribed.connection.tick()
+    assert subscribed.codes == []
+    subscribed.reads.set()
+    await settle()
+    assert subscribed.types.count("resync") == 1
+    missed = subscribed.last
+    subscribed.publish(1)
+    await settle()
+    assert subscribed.events[-1] == missed + 1
+    subscribed.reads.clear()
+    subscribed.publish(2 * outbox.EVENTS)
+    await settle()
+    subscribed.connection.tick()
+    assert subscribed.codes == [TOO_SLOW]
+
+
 async def test_who_takes_nothing_at_all_is_disconnected(subscribed, settle, monkeypatch):
     subscribed.reads.clear()
     subscribed.publish(1)

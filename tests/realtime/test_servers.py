@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 import threading
+from collections import Counter
 
 import pytest
 import websockets
@@ -110,12 +112,7 @@ async def test_a_client_that_does_not_read_delays_nobody_and_is_sent_away(server
             await until(sleeper, "subscribed")
         before = resident(server.pid)
 
-        def write() -> None:
-            for _ in range(count // 50):
-                complete_many(50, large)
-            connection.close()
-
-        writer = threading.Thread(target=write)
+        writer = threading.Thread(target=complete_in_portions, args=[count, large])
         writer.start()
         seen = 0
         while seen < count:
@@ -134,6 +131,72 @@ async def test_a_client_that_does_not_read_delays_nobody_and_is_sent_away(server
             sleeper.transport.abort()
         task = await in_database(submit, "test.echo")
         assert (await until(reader, "task_created"))["task_id"] == str(task.pk)
+
+
+async def test_a_few_slow_readers_of_many_are_told_so_then_sent_away_and_delay_nobody(kind, root):
+    """They read all the time, but less than there is."""
+    with running(kind, application="tests.realtime.strict:application") as server:
+        async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            narrow = [narrow_line(server.port) for _ in range(3)]
+            slow = [
+                await stack.enter_async_context(server.open(TASKS, root, sock=line, max_queue=1)) for line in narrow
+            ]
+            fast = [await stack.enter_async_context(server.open(TASKS, root)) for _ in range(9)]
+            for client in slow + fast:
+                await until(client, "subscribed")
+            ends = [group.create_task(read_slowly(client)) for client in slow]
+            seen: list[Counter[str]] = [Counter() for _ in fast]
+            reading = [group.create_task(read_all(*each)) for each in zip(fast, seen, strict=True)]
+            written = 0
+            while not all(end.done() for end in ends):
+                await asyncio.to_thread(complete_in_portions, 50, {"value": "x" * 14_000})
+                written += 50
+                async with asyncio.timeout(PATIENCE_S):
+                    while min(counts["task_updated"] for counts in seen) < 2 * written:
+                        await asyncio.sleep(0.01)
+            for task in reading:
+                task.cancel()
+            for end in ends:
+                types, code = end.result()
+                assert (types.count("resync"), code) == (1, 4408)
+            assert not any("resync" in counts for counts in seen)
+
+
+def narrow_line(port: int) -> socket.socket:
+    """A connection on which little can be on its way."""
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    line.connect(("127.0.0.1", port))
+    line.setblocking(False)
+    return line
+
+
+async def read_slowly(client) -> tuple[list[str], int]:
+    """The types of the frames that came, and how it ended."""
+    types = []
+    try:
+        while True:
+            types.append((await receive(client))["type"])
+            await asyncio.sleep(0.01)
+    except websockets.ConnectionClosed as closed:
+        return types, closed.rcvd.code if closed.rcvd else 1006
+
+
+async def read_all(client, seen: Counter[str]) -> None:
+    """Count what comes, by type; each task's versions come in order."""
+    reached: Counter[str] = Counter()
+    while True:
+        frame = await receive(client)
+        seen[frame["type"]] += 1
+        if "event_id" in frame:
+            reached[frame["task_id"]] += 1
+            assert frame["version"] == reached[frame["task_id"]]
+
+
+def complete_in_portions(count: int, result) -> None:
+    for _ in range(count // 50):
+        complete_many(50, result)
+    connection.close()
 
 
 def complete_many(count: int, result) -> None:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import processes
+from tests.clients.codes import COMES_BACK
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
@@ -106,6 +107,37 @@ def test_a_hub_that_restarts_is_found_again(page, hub, follow, until):
 def test_a_token_that_is_no_good_is_the_end(follow, until):
     follow(token="nonsense")
     until("states.at(-1) === 'closed 4401'")
+
+
+CLOSE = """
+async (code) => {
+  const { TaskStream } = await import("/static/taskhub/stream.js");
+  let opened = 0;
+  class Closing {
+    constructor() {
+      opened += 1;
+      queueMicrotask(() => this.hello());
+    }
+    hello() {
+      this.onmessage({ data: JSON.stringify({ type: "hello", cursor: "c", heartbeat_s: 25 }) });
+      this.onclose({ code, reason: "" });
+    }
+    send() {}
+    close() {}
+  }
+  const env = { WebSocket: Closing, setTimeout: (act, ms) => setTimeout(act, ms / 1000) };
+  const stream = new TaskStream("/api/v1/stream", { token: "token", env });
+  while (opened < 3 && stream.state !== "closed") await new Promise((resolve) => setTimeout(resolve));
+  stream.close();
+  return Math.min(opened, 3);
+}
+"""
+
+
+def test_it_comes_back_exactly_when_the_table_of_close_codes_says_so(page):
+    page.goto("/login")
+    opened = {code: page.evaluate(CLOSE, code) for code in COMES_BACK}
+    assert opened == {code: 3 if comes_back else 1 for code, comes_back in COMES_BACK.items()}
 
 
 def test_the_dashboard_is_live_by_the_sessions_cookie(page, hub):
