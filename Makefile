@@ -39,7 +39,7 @@ bench: $(VENV)/has-bench ## benchmarks, as tables: make bench ARGS=NAME for one
 	@exec $(VENV)/bin/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/has-test ## the full fault matrix
-	@exec $(VENV)/bin/python -m pytest tests/chaos tests/model -m chaos $(ARGS)
+	@exec $(VENV)/bin/python -m pytest tests/chaos tests/model tests/realtime -m chaos $(ARGS)
 
 $(VENV)/has-%: requirements/%.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo >&2 \

@@ -169,6 +169,7 @@ async def test_foreign_and_unknown_ids_look_the_same(connect, root, anna):
     for task_id in (foreign.pk, uuid.uuid4(), "nonsense"):
         await client.send({"type": "subscribe", "task_id": str(task_id)})
         error = await client.until("error")
+        assert error["task_id"] == str(task_id)
         answers.append((error["code"], error["detail"].replace(str(task_id), "")))
     assert len(set(answers)) == 1
     assert answers[0][0] == "not_found"
@@ -440,7 +441,8 @@ async def test_a_connection_has_so_many_subscriptions(connect, root, monkeypatch
     for queue in ("a", "b", "a"):
         await client.subscribe(queue=queue)
     await client.send({"type": "subscribe", "queue": "c"})
-    assert (await client.until("error"))["code"] == "too_many_subscriptions"
+    refusal = await client.until("error")
+    assert (refusal["code"], refusal["queue"]) == ("too_many_subscriptions", "c")
 
 
 # -- the end -------------------------------------------------------------------------------------------------------

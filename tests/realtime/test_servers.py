@@ -177,7 +177,7 @@ async def read_slowly(client) -> tuple[list[str], int]:
     try:
         while True:
             types.append((await receive(client))["type"])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.004)
     except websockets.ConnectionClosed as closed:
         return types, closed.rcvd.code if closed.rcvd else 1006
 
