@@ -79,6 +79,29 @@ async def test_without_a_hint_it_looks_by_itself(feed, monkeypatch):
             await asyncio.sleep(0.01)
 
 
+async def test_each_gets_what_is_theirs_of_what_was_read_at_once(feed, monkeypatch):
+    """In portions: nobody is given so much that others wait for it."""
+    monkeypatch.setattr(feeds, "DELIVERIES", 4)
+    picky, portions = Receiver(), []
+    feed._index.add(picky, Subscription(Key("queue", "b")))
+    deliver = feed.everything.deliver
+    monkeypatch.setattr(feed.everything, "deliver", lambda entries: (portions.append(len(entries)), deliver(entries)))
+    for queue in "aabbaab":
+        await in_database(submit, "test.echo", queue=queue)
+    await feed.caught_up()
+    assert feed.everything.ids == await in_database(everything)
+    assert [entry.queue for entry in picky.entries] == ["b"] * 3
+    assert max(portions) <= 4
+    assert sum(portions) == 7
+
+
+async def test_the_more_it_reads_the_longer_it_rests(feed):
+    assert feed._gap_after(0, took=0.001) == feed._gap_after(1, took=0.001) == feeds.GAP_S
+    assert feed._gap_after(9, took=0.001) == pytest.approx(3 * feeds.GAP_S)
+    assert feed._gap_after(1, took=0.02) == 0.02
+    assert feed._gap_after(10_000, took=0.001) == feed._gap_after(1, took=9.0) == feeds.LONGEST_GAP_S
+
+
 async def test_many_pages(feed, monkeypatch):
     monkeypatch.setattr(cursor, "LIMIT", 3)
     monkeypatch.setattr(cursor.read, "__defaults__", (3,))

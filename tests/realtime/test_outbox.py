@@ -25,6 +25,17 @@ def test_no_more_are_taken_than_asked_for():
     assert [box.take(2), box.take(2)] == [entries[:2], entries[2:]]
 
 
+def test_what_could_not_be_sent_is_the_next_again():
+    box = Outbox()
+    first, second, third = entry(1), entry(2), entry(3, text="x" * (outbox.SIZE + 1))
+    for item in (first, second, third):
+        box.put(item)
+    box.put_back(box.take(3))
+    assert box.is_full
+    assert box.take(3) == [first, second, third]
+    assert not box.is_full
+
+
 def test_it_is_full_by_number_or_by_size():
     many, large = Outbox(), Outbox()
     for number in range(1, outbox.EVENTS + 1):
