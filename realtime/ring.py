@@ -6,8 +6,9 @@ A thousand clients that come back after a restart of the network find what they 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from tasks.cursor import Cursor, Hole
 
@@ -15,8 +16,7 @@ EVENTS = 20_000
 BYTES = 32 * 1024 * 1024
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """An event, ready to be sent, with what is needed to tell who wants it.
 
     It has the id of its task or, if it tells of a pipeline itself, of that. `before` and `after` are the positions
