@@ -2,7 +2,7 @@
 
 TaskHub keeps its full history and feeds one stream client meanwhile; Celery sends its events to one receiver; Huey
 keeps nothing; django-q2 saves its results. Each is first given its backlog, then its workers are started; TaskHub's
-wait, with the queue paused, until the client listens, so that it sees everything. The time is taken from the first
+wait, with the queue paused, until they are there and the client listens, so that it sees everything. The time is taken from the first
 increment to the last. In turns, several times; the median is printed.
 
     python -m benchmarks drain            10,000 tasks, 3 rounds
@@ -29,6 +29,7 @@ from benchmarks.servers import postgres_server, process, redis_server
 from tests.services import free_port
 
 TASKS, ROUNDS = int(os.environ.get("TASKS", 10_000)), int(os.environ.get("ROUNDS", 3))
+WORKERS = 2
 LIMIT = 300  # seconds for one drain
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
@@ -98,12 +99,18 @@ def taskhub(database_url: str) -> Callable[[str], contextlib.AbstractContextMana
             "REDIS_URL": redis_url if database_url else "",
         }
         with hub(variables, f"from benchmarks.drain import paused_backlog; paused_backlog({TASKS})") as environment:
-            with follower(environment["PORT"], environment["TOKEN"]):
-                resume = f"http://127.0.0.1:{environment['PORT']}/api/v1/queues/default/resume"
-                httpx.post(resume, headers={"Authorization": f"Bearer {environment['TOKEN']}"}).raise_for_status()
+            with follower(environment["PORT"], environment["TOKEN"]), api(environment) as hub_api:
+                while hub_api.get("queue/status").json()["workers_online"] <= WORKERS:  # one more runs the event loop
+                    time.sleep(0.1)
+                hub_api.post("queues/default/resume").raise_for_status()
                 yield
 
     return contender
+
+
+def api(environment: dict[str, str]) -> httpx.Client:
+    address = f"http://127.0.0.1:{environment['PORT']}/api/v1/"
+    return httpx.Client(base_url=address, headers={"Authorization": f"Bearer {environment['TOKEN']}"})
 
 
 @contextlib.contextmanager
@@ -126,7 +133,7 @@ def hub(variables: dict[str, str], before: str = "pass") -> Iterator[dict[str, s
             "TASKHUB_DATA": home,
             "TASKHUB_ENV": "development",
             "TASKHUB_APPS": "benchmarks.contenders",
-            "TASKHUB_WORKERS": "2",
+            "TASKHUB_WORKERS": str(WORKERS),
             "PORT": str(free_port()),
             **variables,
         }

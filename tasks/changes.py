@@ -23,7 +23,7 @@ ETA_LEAST = 1.0  # seconds: nobody waits for an estimate of less
 RESULT_LIMIT = 16 * 1024  # bytes of JSON that an event carries; a larger result is fetched over REST
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How one attempt ended, as its worker saw it. `action` is complete, fail, bury, snooze or release.
 
@@ -43,7 +43,7 @@ class Outcome:
     task: Task | None = field(default=None, compare=False, repr=False)  # as it was when the attempt began
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """What is to be written of one row; `action` is None for what is no step of the machine."""
 

@@ -7,7 +7,6 @@ import functools
 import inspect
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -114,11 +113,11 @@ def _described(task: Task, error: BaseException) -> dict[str, Any]:
 def _left_open(task: Task, before: set[int]) -> Outcome | None:
     """Roll back what the handler left open; to return from inside a transaction is a failure of its own."""
     left = _open_transactions() - before
+    if not left:
+        return None
     for connection in connections.all(initialized_only=True):
         if left & _transactions_of(connection):
             _give_up(connection, begun_outside=bool(before))
-    if not left:
-        return None
     detail = "The handler returned inside an open transaction, which has been rolled back."
     return _outcome(task, A.FAIL, error=errors.describe(task.name, "OpenTransaction", detail))
 
@@ -151,7 +150,8 @@ def _finished(task: Task, outcome: Outcome, context: Context, began: float) -> O
         state = context.changed_state()
     except (InvalidTask, TypeError) as error:
         outcome, state = _outcome(task, A.BURY, error=errors.describe(task.name, "InvalidState", str(error))), None
-    return replace(outcome, state=state, elapsed=time.monotonic() - began)
+    outcome.state, outcome.elapsed = state, time.monotonic() - began
+    return outcome
 
 
 def _outcome(task: Task, action: Actions, **fields: Any) -> Outcome:

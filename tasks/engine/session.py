@@ -26,6 +26,7 @@ from tasks.database import database_now, transactional
 from tasks.engine import halt, lifeline
 from tasks.models import Task, Worker
 
+LOOK_S = 0.01  # between two looks for a word to stop
 LATE = 0.5  # seconds by which a renewal may come too late on a busy machine
 _backends = threading.local()  # the server's process behind this thread's connection, for each database
 
@@ -55,6 +56,7 @@ class Session:
         self._renewed = began
         self._parent = os.getppid()
         self._stop_at: float | None = None
+        self._next_look = 0.0
 
     @property
     def is_safe(self) -> bool:
@@ -70,9 +72,15 @@ class Session:
     @property
     def ending(self) -> bool:
         """Whether to claim nothing more: told to stop, orphaned, or declared lost."""
-        if self._stop_at is None and (lifeline.stopping() or halt.is_said() or os.getppid() != self._parent):
-            self.stop()
+        if self._stop_at is None and time.monotonic() >= self._next_look:
+            self._look()
         return self._stop_at is not None or self.is_lost
+
+    def _look(self) -> None:
+        """The kernel is asked, which takes longer than many a task: so not before each of them."""
+        self._next_look = time.monotonic() + LOOK_S
+        if lifeline.stopping() or halt.is_said() or os.getppid() != self._parent:
+            self.stop()
 
     @property
     def grace_ends(self) -> float | None:

@@ -16,6 +16,7 @@ from tasks.models.workers import Worker
 from tasks.retry import RetryPolicy
 from tasks.states import FINISHED, WAITING, States
 
+OWNED = Q(owner__isnull=False)
 CALLBACK = "callback"  # the name of every task that is an HTTP callback instead of a Python handler
 
 
@@ -118,8 +119,8 @@ class Task(models.Model):
             models.Index("status", F("id").desc(), name="task_status"),
             models.Index("queue", "status", F("id").desc(), name="task_queue"),
             models.Index("name", F("id").desc(), name="task_name"),
-            models.Index("owner", F("id").desc(), name="task_owner"),
-            models.Index("owner", "status", F("id").desc(), name="task_owner_status"),
+            models.Index("owner", F("id").desc(), name="task_owner", condition=OWNED),
+            models.Index("owner", "status", F("id").desc(), name="task_owner_status", condition=OWNED),
             models.Index("fingerprint", F("id").desc(), name="task_fingerprint", condition=~Q(fingerprint="")),
             models.Index("finished_at", name="task_finished", condition=Q(finished_at__isnull=False)),
             # With the status, which the condition fixes: SQLite answers from an index only what is written in it. And
@@ -212,7 +213,7 @@ class Attempt(models.Model):
         CANCELED = "canceled"
         PAUSED = "paused"
 
-    task = models.ForeignKey(Task, models.CASCADE, related_name="attempts")
+    task = models.ForeignKey(Task, models.CASCADE, related_name="attempts", db_index=False)  # the constraint has one
     number = models.PositiveIntegerField()  # only grows, over resurrections too
     outcome = models.CharField(max_length=9, choices=Outcomes.choices)
     worker_id = models.UUIDField(null=True)
@@ -233,7 +234,7 @@ class Attempt(models.Model):
 class TaskLog(models.Model):
     """One line that a handler logged."""
 
-    task = models.ForeignKey(Task, models.CASCADE, related_name="logs")
+    task = models.ForeignKey(Task, models.CASCADE, related_name="logs", db_index=False)
     seq = models.PositiveIntegerField()
     number = models.PositiveIntegerField()  # of the attempt
     level = models.CharField(max_length=8)

@@ -45,7 +45,7 @@ def test_batches_are_stored_together_and_errors_are_those_of_django():
 
 
 @pytest.mark.usefixtures("every_database")
-@pytest.mark.parametrize("number", [1, rows.MANY - 1, rows.MANY, 3 * rows.MANY])
+@pytest.mark.parametrize("number", [1, 2, 30])
 def test_few_and_many_are_stored_alike(number):
     """With all that a text format could trip over."""
     awkward = {"text": 'tab\t newline\n backslash \\N \\. quote"', "none": None, "list": [1, 2.5, True]}
