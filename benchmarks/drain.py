@@ -2,8 +2,8 @@
 
 TaskHub keeps its full history and feeds one stream client meanwhile; Celery sends its events to one receiver; Huey
 keeps nothing; django-q2 saves its results. Each is first given its backlog, then its workers are started; TaskHub's
-wait, with the queue paused, until they are there and the client listens, so that it sees everything. The time is taken from the first
-increment to the last. In turns, several times; the median is printed.
+wait, with the queue paused, until they are there and the client listens, so that it sees everything. The time is taken
+from the first increment to the last. In turns, several times; the median is printed.
 
     python -m benchmarks drain            10,000 tasks, 3 rounds
     TASKS=2000 ROUNDS=1 python -m benchmarks drain
@@ -98,12 +98,16 @@ def taskhub(database_url: str) -> Callable[[str], contextlib.AbstractContextMana
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url if database_url else "",
         }
-        with hub(variables, f"from benchmarks.drain import paused_backlog; paused_backlog({TASKS})") as environment:
-            with follower(environment["PORT"], environment["TOKEN"]), api(environment) as hub_api:
-                while hub_api.get("queue/status").json()["workers_online"] <= WORKERS:  # one more runs the event loop
-                    time.sleep(0.1)
-                hub_api.post("queues/default/resume").raise_for_status()
-                yield
+        before = f"from benchmarks.drain import paused_backlog; paused_backlog({TASKS})"
+        with (
+            hub(variables, before) as environment,
+            follower(environment["PORT"], environment["TOKEN"]),
+            api(environment) as hub_api,
+        ):
+            while hub_api.get("queue/status").json()["workers_online"] <= WORKERS:  # one more runs the event loop
+                time.sleep(0.1)
+            hub_api.post("queues/default/resume").raise_for_status()
+            yield
 
     return contender
 

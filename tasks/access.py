@@ -22,9 +22,9 @@ from django.db.models.functions import Now
 
 from tasks.database import database_now, transactional
 from tasks.models import Marker, StreamTicket, Token
-from tasks.rows import look_up
 from tasks.models.pipelines import PipelineQuerySet
 from tasks.models.tasks import TaskQuerySet
+from tasks.rows import look_up
 from tasks.states import Actions
 
 Scopes = Token.Scopes

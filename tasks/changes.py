@@ -139,7 +139,7 @@ def rescued(task: Task, charged: bool, detail: str, now: dt.datetime) -> Change:
     if charged and _is_overdue(task, now):
         return _failed(task, lost(task, charged, detail, now), now)
     crashes, rescues = task.crashes + charged, task.rescues + (not charged)
-    counters = {"crashes": crashes, "rescues": rescues}
+    counters: dict[str, Any] = {"crashes": crashes, "rescues": rescues}
     if fatal := _fatal(task, crashes, rescues) or _last(task, charged, detail, now):
         change = _buried(task, fatal, now)
         change.fields.update(counters)

@@ -263,7 +263,7 @@ def _insertion(model: type[Model], vendor: str) -> tuple[Columns, str]:
     statement = f"INSERT INTO {quoted(model._meta.db_table)} ({', '.join(columns.names)}) "
     if vendor == "postgresql":
         typed = (f"{name} {field.db_type(connection)}" for name, field in zip(columns.names, fields, strict=True))
-        return columns, statement + f"SELECT * FROM json_to_recordset(%s) AS row ({', '.join(typed)})"
+        return columns, statement + f"SELECT * FROM json_to_recordset(%s) AS row ({', '.join(typed)})"  # noqa: S608
     return columns, statement + f"VALUES ({', '.join(['%s'] * len(fields))})"
 
 

@@ -38,7 +38,9 @@ def row(task: Task, previous: str | None, status: str, version: int) -> TaskEven
 
 def test_a_row_repeats_what_its_readers_need(alice):
     task = make_task("processing", owner=alice, queue="reports")
-    event = events.event_of(task, TaskEvent.Types.UPDATED, database_now(), "test", message="hello", data={"error": None})
+    event = events.event_of(
+        task, TaskEvent.Types.UPDATED, database_now(), "test", message="hello", data={"error": None}
+    )
     assert (event.task_id, event.version, event.status, event.attempt) == (task.id, 2, "processing", 1)
     assert (event.name, event.queue, event.owner_id) == ("test.echo", "reports", alice.pk)
     assert (event.message, event.data) == ("hello", {"error": None})

@@ -268,7 +268,9 @@ def test_nobody_waits_for_a_row_that_somebody_else_is_about_to_take(on_postgres)
 @pytest.mark.parametrize(("is_claim", "index"), [(False, "task_ready_name"), (True, "task_ready")])
 def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, is_claim, index):
     known = claim._known()
-    statement, parameters = claim._claim("sqlite", role, known, False) if is_claim else claim._look("sqlite", role, known)
+    statement, parameters = (
+        claim._claim("sqlite", role, known, False) if is_claim else claim._look("sqlite", role, known)
+    )
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}", [*parameters, 100] if is_claim else parameters)
         plan = [row[-1] for row in cursor.fetchall()]
