@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -127,3 +128,15 @@ def test_two_that_lock_in_a_circle_both_succeed():
     with ThreadPoolExecutor(2) as threads:
         for future in [threads.submit(closing, "a", "b"), threads.submit(closing, "b", "a")]:
             future.result(60)
+
+
+def test_writers_of_sqlite_line_up_and_nobody_waits_for_one_that_froze(tmp_path):
+    with open(tmp_path / "turn", "ab") as first, open(tmp_path / "turn", "ab") as second:
+        database._stand_in_line(first)
+        database._stand_in_line(second)  # the first never leaves
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        first.close()
+        database._stand_in_line(second)
+        with open(tmp_path / "turn", "ab") as third, pytest.raises(BlockingIOError):
+            fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
