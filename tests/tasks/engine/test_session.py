@@ -152,8 +152,9 @@ def test_it_ends_when_it_is_told_to_and_running_work_has_its_grace(ours, clock):
 
 
 @pytest.mark.parametrize("word", ["lifeline", "halt", "parent"])
-def test_there_are_three_ways_to_tell_it(ours, monkeypatch, word):
+def test_there_are_three_ways_to_tell_it(ours, clock, monkeypatch, word):
     assert not ours.ending
+    clock.now += session.LOOK_S
     match word:
         case "lifeline":
             monkeypatch.setattr(lifeline, "stopping", lambda: True)
