@@ -9,7 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, ParamSpec, TypeVar
 
 import uuid_utils.compat
@@ -81,13 +81,13 @@ def _turn() -> Iterator[None]:
     """Writers of SQLite's stand in line at a file beside the database. At its own lock they would sleep, for longer and
     longer, while nobody holds it.
 
-    The kernel frees the file of whoever dies. Nothing depends on it: who is not served soon goes on to the lock itself.
+    The kernel frees the file of whoever dies. Nothing depends on it: who is not served soon, or finds no file to stand
+    at (on a full disk, say), goes on to the lock itself.
     """
-    if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
-        yield
-        return
-    with open(f"{connection.settings_dict['NAME']}-turn", "ab") as file:
-        _stand_in_line(file)
+    with ExitStack() as held:
+        if connection.vendor == "sqlite" and not connection.is_in_memory_db():  # type: ignore[attr-defined]
+            with suppress(OSError):
+                _stand_in_line(held.enter_context(open(f"{connection.settings_dict['NAME']}-turn", "ab")))
         yield
 
 

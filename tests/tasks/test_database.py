@@ -140,3 +140,17 @@ def test_writers_of_sqlite_line_up_and_nobody_waits_for_one_that_froze(tmp_path)
         database._stand_in_line(second)
         with open(tmp_path / "turn", "ab") as third, pytest.raises(BlockingIOError):
             fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_file_to_line_up_at_it_is_written_all_the_same(monkeypatch):
+    refused = []
+
+    def refuse(*args: str) -> None:
+        refused.append(args)
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(type(connection), "is_in_memory_db", lambda self: False, raising=False)
+    monkeypatch.setattr(database, "open", refuse, raising=False)
+    transactional(Queue.objects.create)(name="a")
+    assert (Queue.objects.count(), len(refused)) == (1, 1)
