@@ -23,6 +23,7 @@ const WINDOW_MS = 10_000;
 const MISSES_BEFORE_POLLING = 3;
 const HEARTBEATS_OF_SILENCE = 1.5;
 const REMEMBERED = 10_000; // events that are recognised when they come again
+const KEYS = ["task_id", "pipeline_id", "queue"];
 
 /** Close codes after which another try cannot help. */
 export const FINAL_CODES = new Map([
@@ -107,7 +108,7 @@ export class TaskStream {
 
   /**
    * Calls `listener` with each frame of `type`, with every frame for "*", and with `{state, code?, reason?}` for
-   * "status". Returns a function that undoes it.
+   * "status". Returns a function that undoes it. An "error" carries the key of the subscription that was refused.
    */
   on(type, listener) {
     const listeners = this.#listeners.get(type) ?? new Set();
@@ -115,7 +116,10 @@ export class TaskStream {
     return () => listeners.delete(listener);
   }
 
-  /** Takes `{task_id | pipeline_id | queue, events?, statuses?, since?}`; the same key again replaces. */
+  /**
+   * Takes `{task_id | pipeline_id | queue, events?, statuses?, since?}`; the same key again replaces. One that is refused
+   * is over, and the others go on.
+   */
   subscribe(subscription) {
     const kept = this.#keep({ ...subscription });
     if (this.#greetedAt !== null) this.#sendSubscribe(kept, kept.since);
@@ -272,18 +276,26 @@ export class TaskStream {
   }
 
   #restore(kept, resumeAt) {
+    if (kept.refused) return;
     if (!kept.implicit) this.#sendSubscribe(kept, kept.since ?? resumeAt);
     else if (kept.dropped) this.#send({ type: "unsubscribe", ...keyOf(kept) });
   }
 
   #take(frame) {
     if (this.#closed) return; // by a listener, in the middle of a batch
-    if (isAnswer(frame)) this.#unanswered -= 1;
+    if (isAnswer(frame)) this.#answered(frame);
     if (this.#isDuplicate(frame)) return this.#advance(frame);
     const results = this.#emit(frame);
     this.#advance(frame);
     if (frame.type === "resync") this.#resync(results);
     if (frame.type === "subscribed" && frame.recovered === false) this.#startOver(frame);
+  }
+
+  /** What is asked for again while its refusal is on the way has another answer coming: the last one counts. */
+  #answered(frame) {
+    this.#unanswered -= 1;
+    const kept = hasKey(frame) && this.#subscriptions.get(nameOf(keyOf(frame)));
+    if (kept) kept.refused = frame.type === "error";
   }
 
   #isDuplicate({ event_id, task_id, version }) {
@@ -354,7 +366,7 @@ export class TaskStream {
   }
 
   #wanted() {
-    return [...this.#subscriptions.values()].filter((kept) => !kept.dropped);
+    return [...this.#subscriptions.values()].filter((kept) => !kept.dropped && !kept.refused);
   }
 
   #onlyTask() {
@@ -406,7 +418,7 @@ export class TaskStream {
     if (this.#cursor) this.#options.storage?.setItem(this.#address.key, this.#cursor);
   }
 
-  #sendSubscribe({ implicit, dropped, ...subscription }, since) {
+  #sendSubscribe({ implicit, dropped, refused, ...subscription }, since) {
     const batch = this.#options.batch ? { batch: true } : {};
     this.#unanswered += 1;
     this.#send({ type: "subscribe", ...subscription, ...batch, since: since ?? undefined });
@@ -564,9 +576,13 @@ function isAnswer({ type, code }) {
 
 /** The one key that a subscription is known by. */
 function keyOf(subscription) {
-  const name = ["task_id", "pipeline_id", "queue"].find((key) => subscription[key] !== undefined);
-  if (!name) throw new TypeError("A subscription needs a task_id, a pipeline_id or a queue.");
+  if (!hasKey(subscription)) throw new TypeError("A subscription needs a task_id, a pipeline_id or a queue.");
+  const name = KEYS.find((key) => subscription[key] !== undefined);
   return { [name]: subscription[name] };
+}
+
+function hasKey(frame) {
+  return KEYS.some((key) => frame[key] !== undefined);
 }
 
 function nameOf(key) {

@@ -153,15 +153,62 @@ test("what comes before the last subscription is granted does not move the curso
   assert.equal(world.stream.cursor, "c8");
 });
 
-test("a subscription that is refused holds nothing up", async () => {
+const refused = { type: "error", code: "not_found", detail: "There is no such task.", task_id: "nobody's" };
+
+test("a subscription that is refused is told with its key, holds nothing up, and is over", async () => {
   const world = await open();
+  const told = [];
+  world.stream.on("error", (error) => told.push(error));
   world.stream.subscribe({ task_id: "nobody's" });
   world.stream.subscribe({ queue: "a" });
   world.socket.hello();
-  world.socket.say({ type: "error", code: "not_found", detail: "There is no such task." });
+  world.socket.say(refused);
   world.socket.say({ type: "subscribed", queue: "a", cursor: "c0", recovered: true });
   world.socket.say(updated(1));
+  assert.deepEqual(told, [refused]);
   assert.equal(world.stream.cursor, "c1");
+  world.socket.drop(1006);
+  await nextSocket(world);
+  world.socket.hello();
+  assert.deepEqual(world.socket.sent, [{ type: "subscribe", queue: "a", since: "c1" }]);
+});
+
+test("what is refused is not polled for", async () => {
+  const world = await open();
+  world.stream.subscribe({ queue: "full" });
+  world.stream.subscribe({ task_id: "t9" });
+  world.socket.hello();
+  world.socket.say({ ...refused, code: "too_many_subscriptions", task_id: undefined, queue: "full" });
+  world.http.always = page([updated(1, { queue: "full" }), updated(2, { task_id: "t9" })], "c2");
+  world.socket.drop(1006);
+  await nextSocket(world);
+  await block(world);
+  assert.equal(world.http.requests[0].url.searchParams.get("task_id"), "t9");
+  assert.deepEqual(ids(world), ["e2"]);
+});
+
+test("what was asked for again before its refusal came has the last word", async () => {
+  const world = await open();
+  world.socket.hello();
+  world.stream.subscribe({ queue: "a" });
+  world.stream.unsubscribe({ queue: "a" });
+  world.stream.subscribe({ queue: "a" });
+  world.socket.say({ ...refused, code: "too_many_subscriptions", task_id: undefined, queue: "a" });
+  world.socket.say({ type: "unsubscribed", queue: "a" });
+  world.socket.say({ type: "subscribed", queue: "a", cursor: "c0", recovered: true });
+  world.socket.drop(1006);
+  await nextSocket(world);
+  world.socket.hello();
+  assert.deepEqual(world.socket.sent.map(({ queue }) => queue), ["a"]);
+});
+
+test("a refusal that names no subscription ends none", async () => {
+  const world = await open();
+  world.stream.subscribe({ queue: "a", events: ["nonsense"] });
+  world.socket.hello();
+  world.socket.say({ type: "error", code: "invalid_frame", detail: "Invalid enum value." });
+  world.socket.say({ type: "heartbeat", cursor: "c5" });
+  assert.equal(world.stream.cursor, "c5");
 });
 
 test("the address's own subscription is waited for too", async () => {

@@ -125,10 +125,24 @@ def sockets_on_postgres(on_postgres: str, monkeypatch: pytest.MonkeyPatch) -> It
 MANY = {"TASKHUB_STREAM_CONNECTIONS": "2000"}
 
 
-@pytest.fixture(params=["daphne", "uvicorn"])
-def one_server(request, transactional_db) -> Iterator[list[Server]]:
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def kind(request) -> str:
+    """Of web server."""
+    return request.param
+
+
+@pytest.fixture
+def server(kind, transactional_db) -> Iterator[Server]:
+    """One that loses its patience soon, and lets in few sockets of each user."""
+    limits = {"TASKHUB_STREAM_CONNECTIONS": "5"}
+    with running(kind, application="tests.realtime.impatient:application", **limits) as server:
+        yield server
+
+
+@pytest.fixture
+def one_server(kind, transactional_db) -> Iterator[list[Server]]:
     """SQLite, and one web process."""
-    with running(request.param, **MANY) as server:
+    with running(kind, **MANY) as server:
         yield [server]
 
 

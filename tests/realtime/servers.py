@@ -28,6 +28,7 @@ COMMANDS = {
     "daphne": "-m daphne --no-server-name -v 0 -p {port} --websocket_timeout -1 {options} {application}",
     "uvicorn": "-m uvicorn --log-level warning --port {port} {options} {application}",
 }
+PINGS = {"daphne": "--ping-interval 1 --ping-timeout 1", "uvicorn": "--ws-ping-interval 1 --ws-ping-timeout 1"}
 
 
 class Server:

@@ -17,22 +17,10 @@ from django.db import connection
 from realtime.database import in_database
 from tasks import submit
 from tests.factories import make_task
-from tests.realtime.servers import PATIENCE_S, close_code, receive, resident, running, until
+from tests.realtime.servers import PATIENCE_S, PINGS, close_code, receive, resident, running, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 TASKS = "/api/v1/tasks/stream"
-
-
-@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def server(kind):
-    limits = {"TASKHUB_STREAM_CONNECTIONS": "5"}
-    with running(kind, application="tests.realtime.impatient:application", **limits) as server:
-        yield server
 
 
 async def test_every_change_arrives_in_order(server, root):
@@ -214,11 +202,7 @@ def complete_many(count: int, result) -> None:
 
 async def test_a_dead_peer_is_found_by_the_protocols_ping(kind, root):
     """It has completed the handshake and never says a word again: neither does it answer, nor is its cable cut."""
-    options = {
-        "daphne": "--ping-interval 1 --ping-timeout 1",
-        "uvicorn": "--ws-ping-interval 1 --ws-ping-timeout 1",
-    }
-    with running(kind, options=options[kind]) as server:
+    with running(kind, options=PINGS[kind]) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         headers = {
             "Host": f"localhost:{server.port}", "Upgrade": "websocket", "Connection": "Upgrade",

@@ -55,6 +55,21 @@ def test_every_change_is_heard_in_order(page, hub, follow, until):
     assert completed(page, until, task) == [1, 2, 3]
 
 
+def test_a_refusal_names_its_subscription_and_the_others_go_on(page, hub, gate, follow, until):
+    follow()
+    page.evaluate(
+        "window.refusals = [];"
+        "stream.on('error', ({ code, task_id }) => refusals.push([code, task_id]));"
+        "stream.subscribe({ task_id: 'nonsense' });"
+    )
+    until("refusals.length > 0")
+    gate.cut()
+    until("states.filter((state) => state === 'live').length === 2")
+    task = hub.submit(name="test.echo")
+    assert completed(page, until, task) == [1, 2, 3]
+    assert page.evaluate("refusals") == [["not_found", "nonsense"]]
+
+
 def test_who_is_cut_again_and_again_hears_everything_once(page, hub, gate, follow, until):
     follow()
     until("stream.state === 'live'")

@@ -105,6 +105,15 @@ async def test_where_sockets_are_blocked_it_polls_and_comes_back_to_them(client,
                 break
 
 
+async def test_a_refusal_names_its_subscription_and_the_others_go_on(client):
+    async with client.stream({"task_id": "nonsense"}, {"queue": "*"}) as events:
+        with pytest.raises(NotFound) as raised:
+            await anext(events)
+        assert raised.value.subscription == {"task_id": "nonsense"}
+        task = await client.submit("test.echo")
+        assert await versions_of(task, events) == [1, 2, 3]
+
+
 async def test_who_gives_up_on_one_event_still_gets_the_next(client):
     async with client.stream(queue="*", events=["task_created"]) as events:
         with pytest.raises(TimeoutError):

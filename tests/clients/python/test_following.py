@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime import limits
-from taskhub_client import InvalidRequest, NotFound, Unauthenticated, following
+from taskhub_client import APIError, InvalidRequest, NotFound, Unauthenticated, following
 from taskhub_client.effects import Lost, Unreachable
 from taskhub_client.following import Following, Recent
 from tests.clients.python.stage import HEAD, Stage, answer, hello, page, subscribed, updated
@@ -23,7 +23,12 @@ def clock(monkeypatch):
 
 
 def ids(stage):
-    return [event["event_id"] for event in stage.told if "event_id" in event]
+    return [event["event_id"] for event in stage.told if isinstance(event, dict) and "event_id" in event]
+
+
+def refused(stage):
+    """What was refused, with the reason."""
+    return [(error.subscription, str(error)) for error in stage.told if isinstance(error, APIError)]
 
 
 def test_it_begins_at_the_head_of_the_log(clock):
@@ -130,6 +135,34 @@ def test_a_refused_subscription_is_an_error():
         Stage(hello(), {**refusal, "code": "invalid_frame"}).play(Following([QUEUE], "c0").run())
 
 
+def test_a_refusal_ends_the_subscription_that_it_names_and_no_other():
+    """Nor does it hold the cursor of the others up; when they come back, what was refused is not asked for again."""
+    refusal = {"type": "error", "code": "not_found", "detail": "None.", "task_id": "x"}
+    stage = Stage(hello(), refusal, subscribed(queue="*"), updated(1), CUT, hello(), subscribed(queue="*"), updated(2))
+    at = Following([{"task_id": "x"}, QUEUE], "c0")
+    stage.play(at.run())
+    assert refused(stage) == [({"task_id": "x"}, "None.")]
+    assert ids(stage) == ["t1:1", "t1:2"]
+    assert [(said.get("queue"), said["since"]) for said in stage.said] == [(None, "c0"), ("*", "c0"), ("*", "c1")]
+    assert at.cursor == "c2"
+
+
+def test_the_refusal_of_the_last_subscription_is_the_end():
+    full = {"type": "error", "code": "too_many_subscriptions", "detail": "Too many."}
+    stage = Stage(hello(), {**full, "queue": "a"}, {**full, "pipeline_id": "p"})
+    with pytest.raises(InvalidRequest) as raised:
+        stage.play(Following([{"queue": "a"}, {"pipeline_id": "p"}], "c0").run())
+    assert [subscription for subscription, _ in refused(stage)] == [{"queue": "a"}]
+    assert raised.value.subscription == {"pipeline_id": "p"}
+
+
+def test_the_same_key_again_replaces():
+    again = {"queue": "a", "statuses": ["failed"]}
+    stage = Stage(hello())
+    stage.play(Following([{"queue": "a"}, again], "c0").run())
+    assert stage.said == [{"type": "subscribe", "batch": True, "since": "c0", **again}]
+
+
 @pytest.mark.parametrize("wrong", [{}, {"task_id": "a", "queue": "b"}, {"events": ["task_log"]}])
 def test_a_subscription_has_one_key(wrong):
     with pytest.raises(ValueError, match="exactly one of"):
@@ -175,6 +208,17 @@ def test_a_single_thing_comes_whole_when_polling_too_and_nothing_older_after_it(
     stage.play(Following([{"task_id": "t1"}]).run())
     assert stage.told[0] == {"type": "snapshot", "task": {"id": "t1", "version": 3}}
     assert ids(stage) == ["t1:4"]
+
+
+def test_a_single_thing_that_is_unknown_ends_its_own_subscription_when_polling_too():
+    task = {"task_id": "t1"}
+    unknown = answer({"detail": "None."}, 404)
+    whole = answer({"id": "t1", "version": 1})
+    stage = Stage(CUT, CUT, CUT, answers=[page(), unknown, whole, page(updated(2))])
+    stage.play(Following([{"pipeline_id": "p"}, task]).run())
+    assert refused(stage) == [({"pipeline_id": "p"}, "None.")]
+    assert stage.told[1] == {"type": "snapshot", "task": {"id": "t1", "version": 1}}
+    assert ids(stage) == ["t1:2"]
 
 
 def test_polling_from_a_cursor_that_is_gone_is_a_resync():

@@ -148,6 +148,26 @@ def test_several_subscriptions_in_one_stream(client):
     assert {event.get("pipeline_id") or event["task_id"] for event in told} == {task["id"], run["id"]}
 
 
+def test_a_refusal_names_its_subscription_and_the_others_go_on(client, gate, impatient):
+    unknown = {"pipeline_id": "00000000-0000-7000-8000-000000000000"}
+    with client.stream({"queue": "elsewhere"}, unknown, {"queue": "default"}) as events:
+        with pytest.raises(NotFound, match="no pipeline_id 0") as raised:
+            list(events)
+        assert raised.value.subscription == unknown
+        for queue in ("elsewhere", "default"):
+            task = client.submit("test.echo", queue=queue)
+            assert versions(up_to_the_end_of(task, events), task) == [1, 2]
+            gate.cut()  # and is not refused again
+    assert gate.sockets > 1
+
+
+def test_a_stream_whose_only_subscription_is_refused_has_ended(client):
+    with client.stream(task_id="nonsense") as events:
+        with pytest.raises(NotFound):
+            next(events)
+        assert list(events) == []
+
+
 def test_another_stream_goes_on_where_one_has_ended(client):
     with client.stream(queue="*", events=["task_created"]) as events:
         first = client.submit("test.echo")

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from taskhub_client import calls, waiting
 from taskhub_client.address import Address
 from taskhub_client.effects import Answer, Ask, Deadline, Hear, Leave, Lost, Open, Rest, Say, Script, Tell, Unreachable
-from taskhub_client.errors import TaskHubError
+from taskhub_client.errors import APIError, TaskHubError
 from taskhub_client.following import Following
 from taskhub_client.sync import CLOSE_S
 from taskhub_client.types import Event, Pipeline, PipelineType, Subscription, Task, TaskOptions, TaskStatus
@@ -154,7 +154,10 @@ class AsyncPipelines:
 
 
 class AsyncStream:
-    """An iterator over events that never ends by itself. Raises `APIError` when the hub refuses it for good."""
+    """An iterator over events that never ends by itself. Raises `APIError` when the hub refuses it for good.
+
+    One that has a `subscription` is about that alone: while the stream has others it can be asked for its next event.
+    """
 
     def __init__(self, wire: AsyncWire, following: Following) -> None:
         self._wire, self._following = wire, following
@@ -186,6 +189,8 @@ class AsyncStream:
             await self.aclose()
             raise
         event, self._effect = self._effect.event, None
+        if isinstance(event, APIError):
+            raise event
         return event
 
     @property

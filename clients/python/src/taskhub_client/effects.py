@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from taskhub_client.errors import WaitTimeout
+from taskhub_client.errors import APIError, WaitTimeout
 from taskhub_client.types import Event
 
 R = TypeVar("R")
@@ -74,9 +74,9 @@ class Leave:
 
 @dataclass(frozen=True)
 class Tell:
-    """Give an event to whoever iterates over the stream."""
+    """Give an event to whoever iterates over the stream, or raise what one of its subscriptions was refused with."""
 
-    event: Event
+    event: Event | APIError
 
 
 class Failure(Exception):

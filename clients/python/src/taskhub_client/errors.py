@@ -33,7 +33,12 @@ class FieldError(NamedTuple):
 
 
 class APIError(TaskHubError):
-    """The hub's answer was an error. `errors` names the fields of invalid input."""
+    """The hub's answer was an error. `errors` names the fields of invalid input.
+
+    `subscription` is set when a stream was refused that one alone.
+    """
+
+    subscription: Mapping[str, Any] | None = None
 
     def __init__(self, status: int, detail: str, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__("; ".join([detail, *(f"{field}: {message}" for field, message in errors)]))

@@ -35,11 +35,11 @@ class Following:
 
     def __init__(self, subscriptions: Sequence[Subscription], cursor: str | None = None) -> None:
         self.cursor = cursor
-        self._subscriptions = [_checked(subscription) for subscription in subscriptions]
+        self._subscriptions = {_key(subscription): subscription for subscription in map(_checked, subscriptions)}
         self._is_fresh = cursor is None  # nothing was told yet, so that single things come whole first
         self._told = Recent(REMEMBERED)
         self._shown: dict[str, int] = {}  # the version of each thing that was told whole
-        self._unanswered = 0  # subscriptions that were asked for on this socket, and not yet granted
+        self._unanswered = 0  # subscriptions that were asked for on this socket, and neither granted nor refused
         self._greeted_at: float | None = None
 
     def start(self) -> Script[None]:
@@ -90,7 +90,7 @@ class Following:
 
     def _subscribe(self) -> Script[None]:
         self._unanswered = len(self._subscriptions)
-        for number, subscription in enumerate(self._subscriptions):
+        for number, subscription in enumerate(self._subscriptions.values()):
             if number and number % BURST == 0:
                 yield Rest(WINDOW_S)
             since = {} if self._is_fresh and _is_single(subscription) else {"since": self.cursor}
@@ -98,8 +98,9 @@ class Following:
 
     def _take(self, frame: Event) -> Script[None]:
         if frame["type"] == "error":
-            raise _refusal(frame)
-        if frame["type"] == "subscribed":
+            self._unanswered -= 1
+            yield from self._refuse(frame, _refusal(frame))
+        elif frame["type"] == "subscribed":
             self._unanswered -= 1
             if not frame["recovered"]:
                 yield from self._start_over(frame)
@@ -110,6 +111,13 @@ class Following:
             yield Tell(frame)
         self._advance(frame)
 
+    def _refuse(self, named: Mapping[str, Any], error: errors.APIError) -> Script[None]:
+        """Go on without a subscription. Raises the error when no other is left, or it does not say which it means."""
+        error.subscription = self._subscriptions.pop(_key(named), None)
+        if error.subscription is None or not self._subscriptions:
+            raise error
+        yield Tell(error)
+
     def _is_news(self, frame: Event) -> bool:
         if "event_id" not in frame:
             return True
@@ -117,7 +125,7 @@ class Following:
         return frame["version"] > self._shown.get(subject, 0) and self._told.add(frame["event_id"])
 
     def _advance(self, frame: Event) -> None:
-        """What comes before the last subscription is granted says nothing of what that one has missed."""
+        """What comes before the last subscription is answered says nothing of what that one has missed."""
         if self._unanswered <= 0 and ("event_id" in frame or frame["type"] == "heartbeat"):
             self.cursor = frame["cursor"]
             self._is_fresh = False
@@ -156,7 +164,7 @@ class Following:
             yield from self._show_all()
         page = yield from calls.once("/events", limit=POLL_LIMIT, since=self.cursor)
         for event in page["results"]:
-            if any(_matches(subscription, event) for subscription in self._subscriptions) and self._is_news(event):
+            if self._is_wanted(event) and self._is_news(event):
                 yield Tell(event)
             self.cursor = event["cursor"]
         if page["recovered"]:
@@ -165,16 +173,24 @@ class Following:
             yield from self._start_over(page)
         return len(page["results"]) < POLL_LIMIT
 
+    def _is_wanted(self, event: Event) -> bool:
+        return any(_matches(subscription, event) for subscription in self._subscriptions.values())
+
     def _show_all(self) -> Script[None]:
         """Each single thing whole, as the hub does it when a socket subscribes to one."""
-        for subscription in filter(_is_single, self._subscriptions):
-            if "task_id" in subscription:
-                task = yield from calls.task(subscription["task_id"])
-                yield self._show("task", {"type": "snapshot", "task": task})
-            else:
-                pipeline = yield from calls.pipeline(subscription["pipeline_id"])
-                yield self._show("pipeline", {"type": "snapshot", "pipeline": pipeline})
+        for subscription in filter(_is_single, list(self._subscriptions.values())):
+            try:
+                yield (yield from self._whole(subscription))
+            except errors.NotFound as unknown:
+                yield from self._refuse(subscription, unknown)
         self._is_fresh = False
+
+    def _whole(self, subscription: Subscription) -> Script[Tell]:
+        if "task_id" in subscription:
+            task = yield from calls.task(subscription["task_id"])
+            return self._show("task", {"type": "snapshot", "task": task})
+        pipeline = yield from calls.pipeline(subscription["pipeline_id"])
+        return self._show("pipeline", {"type": "snapshot", "pipeline": pipeline})
 
 
 class Recent:
@@ -198,6 +214,11 @@ def _checked(subscription: Subscription) -> Subscription:
     if sum(key in subscription for key in KEYS) != 1:
         raise ValueError("A subscription has exactly one of task_id, pipeline_id and queue.")
     return subscription
+
+
+def _key(named: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What a subscription is known by; a frame may name none."""
+    return next(((name, named[name]) for name in KEYS if name in named), None)
 
 
 def _is_single(subscription: Subscription) -> bool:

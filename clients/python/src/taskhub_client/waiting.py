@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from taskhub_client import calls
 from taskhub_client.effects import Script, Tell
-from taskhub_client.errors import Unavailable
+from taskhub_client.errors import APIError, Unavailable
 from taskhub_client.following import Following
 from taskhub_client.types import Event, Pipeline, Task
 
@@ -46,7 +46,9 @@ def _until(is_wanted: Callable[[Event], bool], following: Following) -> Script[N
         outcome = None
         if not isinstance(effect, Tell):
             outcome = yield effect
-        elif is_wanted(effect.event):
+            continue
+        assert not isinstance(effect.event, APIError), "the refusal of an only subscription is raised"
+        if is_wanted(effect.event):
             return
 
 
