@@ -10,10 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import IO, ParamSpec, TypeVar
 
 import uuid_utils.compat
 from django.db import OperationalError, connection, transaction
+
+from tasks.rows import execute
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,11 +39,15 @@ def least_id(moment: dt.datetime) -> uuid.UUID:
 
 def database_now() -> dt.datetime:
     """The database's clock, aware, in UTC: the one clock that leases, deadlines and `run_at` are measured by."""
+    return asked_now()()
+
+
+def asked_now() -> Callable[[], dt.datetime]:
+    """Asks the database's clock as a part of `rows.one_trip`; after it, what this has returned tells what it showed."""
     if connection.vendor == "sqlite":  # the database is this process, so its clock is ours
-        return dt.datetime.now(dt.UTC)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0].astimezone(dt.UTC)
+        return partial(dt.datetime.now, dt.UTC)
+    answer = execute("SELECT clock_timestamp()")
+    return lambda: answer.fetchone()[0].astimezone(dt.UTC)
 
 
 def transactional(write: Callable[P, R], savepoint: bool = True) -> Callable[P, R]:

@@ -21,11 +21,11 @@ from django.db.models import QuerySet
 
 from tasks import backlog, changes, durations, events, failpoints, tallies
 from tasks.changes import Change, Outcome
-from tasks.database import database_now, joining, transactional, uuid7
+from tasks.database import asked_now, database_now, joining, transactional, uuid7
 from tasks.exceptions import Conflict
 from tasks.models import Attempt, Task, TaskEvent, Worker
 from tasks.models.tasks import TaskQuerySet
-from tasks.rows import among, column_of, cursor_for_rows, driver_value, execute_each, insert, listed, new
+from tasks.rows import among, column_of, driver_value, execute, execute_each, insert, listed, new, one_trip
 from tasks.states import WAITING, Actions, States
 
 A = Actions
@@ -58,19 +58,22 @@ def create(tasks: Sequence[Task], actor: str = HUB, *, is_limited: bool = False)
 
 @joining
 def claim(
-    candidates: QuerySet[Task] | Callable[[], list[Task]],
+    candidates: QuerySet[Task] | Callable[[], tuple[list[Task], dt.datetime]],
     worker: Worker,
     choose: Callable[[list[Task]], list[Task]] = list,
 ) -> list[Task]:
     """Give to `worker` what it chooses of the candidates that nobody is claiming just now, under one new lease.
 
-    A function that finds candidates locks their rows itself.
+    A function that finds candidates locks their rows itself, and then asks the database's clock.
     """
-    found = candidates.select_for_update(skip_locked=True) if isinstance(candidates, QuerySet) else candidates()
-    tasks = choose(list(found))
+    if isinstance(candidates, QuerySet):
+        found, now = list(candidates.select_for_update(skip_locked=True)), database_now()
+    else:
+        found, now = candidates()
+    tasks = choose(found)
     if tasks:
         failpoints.reach("claim.chosen")
-        now, lease = database_now(), uuid7()
+        lease = uuid7()
         claims = [changes.claimed(task, worker, lease, now, durations.expected(task.name)) for task in tasks]
         _write(list(zip(tasks, claims, strict=True)), now, str(worker))
         failpoints.reach("claim.written")
@@ -81,8 +84,7 @@ def claim(
 def record(outcomes: Iterable[Outcome], actor: str) -> list[Task]:
     """Apply how attempts ended. Returns the tasks that changed; whose lease is lost, changes nothing."""
     by_task = {outcome.task_id: outcome for outcome in outcomes}
-    held = _still_held(by_task)
-    now = database_now()
+    held, now = _still_held(by_task)
     _end([(task, by_task[task.pk], changes.ended(task, by_task[task.pk], now)) for task in held], now, actor)
     _keep_late(by_task.keys() - {task.pk for task in held}, by_task)
     return held
@@ -185,10 +187,8 @@ def promote(limit: int = 1000) -> int:
 def seconds_until_due() -> float | None:
     """Until the next `run_at` comes, negative when it has. None when nothing waits for its time."""
     waiting, left = NOT_READY[connection.vendor], LEFT[connection.vendor]
-    with cursor_for_rows(connections[connection.alias]) as cursor:
-        cursor.execute(f"SELECT {left} FROM {waiting} ORDER BY run_at LIMIT 1")  # noqa: S608 - our own words
-        row = cursor.fetchone()
-    return row and row[0]
+    rows = execute(f"SELECT {left} FROM {waiting} ORDER BY run_at LIMIT 1").fetchall()  # noqa: S608 - our own words
+    return rows[0][0] if rows else None
 
 
 # Idle workers ask this often. SQLite would choose an index that holds every waiting task, and read all of them.
@@ -301,19 +301,19 @@ def _held(leases: dict[uuid.UUID, uuid.UUID]) -> list[Task]:
     return [task for task in _lock(Task.objects.filter(pk__in=leases)) if task.lease == leases[task.pk]]
 
 
-def _still_held(outcomes: dict[uuid.UUID, Outcome]) -> list[Task]:
-    """As `_held`. A task that nothing has touched since its attempt began is not read again: its worker has it."""
-    database = connections[connection.alias]
-    with database.cursor() as cursor:
-        cursor.execute(_versions(database.vendor), [listed(outcomes, database.vendor)])
-        versions = {id if isinstance(id, uuid.UUID) else uuid.UUID(id): version for id, version in cursor.fetchall()}
+def _still_held(outcomes: dict[uuid.UUID, Outcome]) -> tuple[list[Task], dt.datetime]:
+    """As `_held`, and the moment. A task that nothing has touched since its attempt began is not read again: its worker
+    has it."""
+    with one_trip():
+        locked, now = execute(_versions(connection.vendor), [listed(outcomes, connection.vendor)]), asked_now()
+    versions = {id if isinstance(id, uuid.UUID) else uuid.UUID(id): version for id, version in locked.fetchall()}
     unchanged = {
         id: outcome.task
         for id, outcome in outcomes.items()
         if outcome.task and outcome.task.lease == outcome.lease and outcome.task.version == versions.get(id)
     }
     changed = {id: outcomes[id].lease for id in versions if id not in unchanged}
-    return [*unchanged.values(), *(_held(changed) if changed else ())]
+    return [*unchanged.values(), *(_held(changed) if changed else ())], now()
 
 
 @functools.cache
@@ -322,19 +322,23 @@ def _versions(vendor: str) -> str:
     return f"SELECT id, version FROM tasks_task WHERE id {among(vendor)} ORDER BY id {locked}"  # noqa: S608 - our own names
 
 
-def _write(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str) -> None:
-    """Write each change to its row, to the task in hand and to the log."""
+def _write(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str, ended: Sequence[Attempt] = ()) -> None:
+    """Write each change to its row, to the task in hand and to the log, and the attempts that have ended by it."""
     if not pairs:
         return
-    _update(pairs, now)
-    failpoints.reach("change.written")
-    events.append([_apply(task, change, now, actor) for task, change in pairs])
+    with one_trip():
+        insert(ended)
+        swaps = _update(pairs, now)
+        failpoints.reach("change.written")
+        events.append([_apply(task, change, now, actor) for task, change in pairs])
+    if sum(swap.rowcount for swap in swaps) != len(pairs):
+        raise Conflict("Somebody else was faster to change the task.")
 
 
-def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
+def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> list[Any]:
     """A compare-and-swap: the rows are locked, and still they must be in the state that the change was decided on.
 
-    Equal changes are one statement; what differs in values only is sent in one go.
+    Equal changes are one statement; what differs in values only is sent in one go. Returns the cursors that count.
     """
     alike: defaultdict[bytes, list[tuple[Task, Change]]] = defaultdict(list)
     for task, change in pairs:
@@ -346,13 +350,7 @@ def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> None:
         fields = {**change.fields, "status": change.status, "updated_at": now}
         values = [driver_value(Task, name, value, database) for name, value in fields.items()]
         rows[tuple(fields)].append([*values, first.status, ids])
-    written = 0
-    with cursor_for_rows(database) as cursor:
-        for names, parameters in rows.items():
-            execute_each(cursor, _swap(names, database.vendor), parameters)
-            written += cursor.rowcount
-    if written != len(pairs):
-        raise Conflict("Somebody else was faster to change the task.")
+    return [execute_each(_swap(names, database.vendor), parameters) for names, parameters in rows.items()]
 
 
 @functools.cache
@@ -391,8 +389,8 @@ ENDED_AS = {
 
 def _end(ends: Sequence[tuple[Task, Outcome, Change]], now: dt.datetime, actor: str) -> None:
     """Write the ends of attempts: a row for each attempt, and the change of its task."""
-    insert([_attempt(task, change, outcome, now) for task, outcome, change in ends])
-    _write([(task, change) for task, _, change in ends], now, actor)
+    ended = [_attempt(task, change, outcome, now) for task, outcome, change in ends]
+    _write([(task, change) for task, _, change in ends], now, actor, ended)
 
 
 def _write_or_end(pairs: Sequence[tuple[Task, Change]], now: dt.datetime, actor: str) -> None:

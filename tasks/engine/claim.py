@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import CharField, F, Func, Q, QuerySet
 
 from tasks import lifecycle, registry
+from tasks.database import asked_now
 from tasks.engine.session import Session
 from tasks.models import Queue, Task, Worker
 from tasks.models.tasks import CALLBACK
-from tasks.rows import cursor_for_rows, fetch
+from tasks.rows import execute, one_trip, read
 
 AHEAD = 0.1  # seconds of work that a worker may hold unstarted
 BATCH = 100  # tasks
@@ -115,9 +117,7 @@ def is_waiting(role: str) -> bool:
     """Whether there may be something to claim: a look without a lock. What has become due is made ready first."""
     lifecycle.promote()
     statement, parameters = _look(connection.vendor, role, _known())
-    with cursor_for_rows(connections[connection.alias]) as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchone() is not None
+    return bool(execute(statement, parameters).fetchall())
 
 
 def must_wait(tasks: list[Task]) -> bool:
@@ -153,10 +153,14 @@ def many(session: Session, limit: int, suspects: int = 0) -> list[Task]:
     return lifecycle.claim(first, session.worker, partial(_but_few_suspects, room))
 
 
-def _first(limit: int, role: str, unsuspected: bool = False) -> list[Task]:
-    """The first candidates, locked, without those that somebody else is claiming."""
+def _first(limit: int, role: str, unsuspected: bool = False) -> tuple[list[Task], dt.datetime]:
+    """The first candidates, locked, without those that somebody else is claiming; and the moment."""
     statement, parameters = _claim(connection.vendor, role, _known(), unsuspected)
-    return fetch(Task, statement, [*parameters, limit], before=BY_INDEX[connection.vendor])
+    with one_trip():
+        if by_index := BY_INDEX[connection.vendor]:
+            execute(by_index)
+        found, now = execute(statement, [*parameters, limit]), asked_now()
+    return read(Task, found), now()
 
 
 def _known() -> Known:

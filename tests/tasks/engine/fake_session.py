@@ -19,7 +19,8 @@ class FakeSession:
 
     @property
     def ending(self) -> bool:
-        self.told = self.told or self._until()
+        if not self.told and self._until():  # never back to False: another thread may have been told meanwhile
+            self.told = True
         return self.told or self.is_lost
 
 
