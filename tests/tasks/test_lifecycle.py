@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from unittest.mock import Mock
 
@@ -189,7 +190,7 @@ def test_claims_go_by_priority_then_by_age():
 def test_what_is_not_due_is_not_ready_until_it_is_promoted():
     task = make_task(delay=3600)
     assert (task.ready, lifecycle.promote()) == (False, 0)
-    Task.objects.filter(pk=task.pk).update(run_at=task.created_at)
+    Task.objects.filter(pk=task.pk).update(run_at=task.created_at - dt.timedelta(seconds=1))
     assert lifecycle.promote() == 1
     assert Task.objects.ready().get().pk == task.pk
 
