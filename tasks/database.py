@@ -15,6 +15,7 @@ from typing import IO, ParamSpec, TypeVar
 
 import uuid_utils.compat
 from django.db import OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tasks.rows import execute
 
@@ -73,6 +74,18 @@ def transactional(write: Callable[P, R], savepoint: bool = True) -> Callable[P, 
         raise AssertionError("unreachable")
 
     return run
+
+
+def hang_up(database: BaseDatabaseWrapper) -> None:
+    """Close a connection about which nothing is known any more; the next use opens another one.
+
+    SQLite keeps one, with its lock, as long as a cursor of it is left, in a traceback say: so what is open is ended
+    first.
+    """
+    if database.vendor == "sqlite" and database.connection:
+        with suppress(Exception):
+            database.connection.rollback()
+    database.close()
 
 
 joining = functools.partial(transactional, savepoint=False)  # for the engine, whose transactions succeed as a whole

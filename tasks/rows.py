@@ -158,8 +158,7 @@ def one_trip() -> Iterator[None]:
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> Any:
     """The cursor that holds the answer; within `one_trip` it does afterwards."""
-    cursor, database = _cursor()
-    with database.wrap_database_errors:
+    with _cursor() as cursor:
         cursor.execute(statement, parameters)
     return cursor
 
@@ -168,22 +167,31 @@ def execute_each(statement: str, rows: Sequence[Sequence[Any]]) -> Any:
     """As `execute`, for each row. One row is the common case, and to psycopg many are some effort."""
     if len(rows) == 1:
         return execute(statement, rows[0])
-    cursor, database = _cursor()
-    with database.wrap_database_errors:
+    with _cursor() as cursor:
         cursor.executemany(statement, rows)
     return cursor
 
 
-def _cursor() -> tuple[Any, BaseDatabaseWrapper]:
-    """One that hands values over beside the statement. Django's way to read a time takes ten times as long as the
-    driver's, which says the same while the connection speaks UTC."""
+@contextmanager
+def _cursor() -> Iterator[Any]:
+    """One that hands values over beside the statement; it is closed only after an error.
+
+    Django's way to read a time takes ten times as long as the driver's, which says the same while the connection speaks
+    UTC.
+    """
     database = connections[connection.alias]
-    if database.vendor != "postgresql":
-        return database.cursor(), database
-    database.ensure_connection()
-    cursor = psycopg.Cursor(database.connection)
-    cursor.adapters.register_loader("timestamptz", _times())
-    return cursor, database
+    if database.vendor == "postgresql":
+        database.ensure_connection()
+        cursor = psycopg.Cursor(database.connection)
+        cursor.adapters.register_loader("timestamptz", _times())
+    else:
+        cursor = database.cursor()
+    try:
+        with database.wrap_database_errors:
+            yield cursor
+    except BaseException:
+        cursor.close()
+        raise
 
 
 @functools.cache

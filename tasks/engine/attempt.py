@@ -14,6 +14,7 @@ from django.db import connections
 
 from tasks import errors, registry
 from tasks.changes import Outcome
+from tasks.database import hang_up
 from tasks.documents import check_document
 from tasks.engine.context import DEADLINE, Context, Interrupted, current
 from tasks.engine.deadline import Alarm
@@ -65,7 +66,7 @@ def close_connections() -> None:
     """Of this thread: an interrupted handler may have left one in the middle of a query."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:  # else it was begun outside: by a test that runs its tasks itself
-            connection.close()
+            hang_up(connection)
 
 
 def _prepared(task: Task, context: Context) -> Callable[[], Any]:
@@ -127,7 +128,7 @@ def _give_up(connection: Any, begun_outside: bool) -> None:
 
     But not in a test that runs its tasks inside a transaction of its own.
     """
-    connection.close()
+    hang_up(connection)
     if not begun_outside:
         del connections[connection.alias]
 

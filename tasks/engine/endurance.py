@@ -17,7 +17,10 @@ from django.db import (
     InterfaceError,
     OperationalError,
     connection,
+    connections,
 )
+
+from tasks.database import hang_up
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,7 +38,7 @@ def patiently(work: Callable[[], T], goes_on: Callable[[], bool]) -> T | None:
     """
     with suppress(OperationalError, InterfaceError):
         return work()
-    connection.close()
+    hang_up(connections[connection.alias])
     wait = FIRST_WAIT
     while True:
         try:
@@ -44,7 +47,7 @@ def patiently(work: Callable[[], T], goes_on: Callable[[], bool]) -> T | None:
             raise
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The database does not answer (%s); trying again in %.1f s.", _first_line(error), wait)
-            connection.close()
+            hang_up(connections[connection.alias])
         if not goes_on():
             return None
         time.sleep(wait)
@@ -64,7 +67,7 @@ class Outage:
             step()
         except (DatabaseError, InterfaceError) as error:
             self._tell("%s waits for the database (%s).", _first_line(error))
-            connection.close()
+            hang_up(connections[connection.alias])
             return False
         except Exception as error:
             self._tell("%s stumbled (%r); it goes on.", error, exc_info=error)

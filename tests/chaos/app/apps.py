@@ -5,8 +5,12 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
+from typing import Any
 
+import psycopg
 from django.apps import AppConfig
 from django.db import OperationalError
 from django.db.backends.signals import connection_created
@@ -19,7 +23,9 @@ class ChaosConfig(AppConfig):
 
     def ready(self) -> None:
         if share := float(os.environ.get("CHAOS_SQL_FAILS", 0)):
-            connection_created.connect(lambda connection, **_: fail_at_random(connection, share), weak=False)
+            run = faulty(share)
+            connection_created.connect(lambda connection, **_: through_django(connection, run), weak=False)
+            past_django(run)
         if skew := float(os.environ.get("CHAOS_CLOCK_SKEW", 0)):
             skew_clock(dt.timedelta(seconds=skew))
 
@@ -30,18 +36,35 @@ class Conflict(Exception):
     sqlstate = "40001"
 
 
-def fail_at_random(connection, share: float) -> None:
-    """That share of this connection's statements, half of them after they have been executed."""
+def faulty(share: float) -> Callable[..., Any]:
+    """Runs a statement, but fails that share of them, half of these after they have been executed."""
     dice = random.Random()
 
-    def execute(run, *arguments):
+    def run(statement, *arguments):
         if dice.random() >= share:
-            return run(*arguments)
+            return statement(*arguments)
         if dice.random() < 0.5:
-            run(*arguments)
+            statement(*arguments)
         raise dice.choice([conflict, timeout, full_disk])()
 
-    connection.execute_wrappers[:] = [execute]  # they outlive a connection that broke
+    return run
+
+
+def through_django(connection, run) -> None:
+    connection.execute_wrappers[:] = [run]  # they outlive a connection that broke
+
+
+def past_django(run) -> None:
+    """`tasks.rows` uses the driver's plain cursor on PostgreSQL, and Django others of its own."""
+    for name in ("execute", "executemany"):
+        real = getattr(psycopg.Cursor, name)
+
+        def execute(cursor, *arguments, real=real, **more):
+            if type(cursor) is psycopg.Cursor:
+                return run(partial(real, **more), cursor, *arguments)
+            return real(cursor, *arguments, **more)
+
+        setattr(psycopg.Cursor, name, execute)
 
 
 def conflict() -> OperationalError:
