@@ -3,7 +3,7 @@
 Read it in this order; a file imports only from lines above it:
 
     exceptions · states · retry · errors · documents · failpoints   pure: what can be said without a database
-    rows · database · signals · models                        the tables
+    signals · database · rows · models                        the tables
     changes · durations · tail · events · tallies             what a change is, and who is told
     backlog · lifecycle                                       the verbs, and the log that they write
     access · audit · counts · cursor · dead_letters · hints · logs   questions to the tables, who may ask them, who did

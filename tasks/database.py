@@ -17,8 +17,6 @@ import uuid_utils.compat
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tasks.rows import execute
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -47,7 +45,8 @@ def asked_now() -> Callable[[], dt.datetime]:
     """Asks the database's clock as a part of `rows.one_trip`; after it, what this has returned tells what it showed."""
     if connection.vendor == "sqlite":  # the database is this process, so its clock is ours
         return partial(dt.datetime.now, dt.UTC)
-    answer = execute("SELECT clock_timestamp()")
+    answer = connection.cursor()
+    answer.execute("SELECT clock_timestamp()")
     return lambda: answer.fetchone()[0].astimezone(dt.UTC)
 
 
