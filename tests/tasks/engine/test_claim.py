@@ -185,7 +185,7 @@ def test_what_is_held_unstarted_hears_of_an_operator(alice, what):
 def test_what_becomes_due_is_found_by_looking():
     task = make_task(delay=3600)
     assert not claim.is_waiting(PLAIN)
-    Task.objects.filter(pk=task.pk).update(run_at=task.created_at)
+    Task.objects.filter(pk=task.pk).update(run_at=task.created_at - dt.timedelta(seconds=1))
     assert claim.is_waiting(PLAIN)
 
 
