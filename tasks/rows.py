@@ -182,7 +182,7 @@ def _cursor() -> Iterator[Any]:
     database = connections[connection.alias]
     if database.vendor == "postgresql":
         database.ensure_connection()
-        cursor = psycopg.Cursor(database.connection)
+        cursor: Any = psycopg.Cursor(database.connection)
         cursor.adapters.register_loader("timestamptz", _times())
     else:
         cursor = database.cursor()
