@@ -26,6 +26,7 @@ import redis
 
 from benchmarks.contenders import COUNTER, REDIS_VARIABLE
 from benchmarks.servers import postgres_server, process, redis_server
+from tests.processes import until
 from tests.services import free_port
 
 TASKS, ROUNDS = int(os.environ.get("TASKS", 10_000)), int(os.environ.get("ROUNDS", 3))
@@ -104,8 +105,8 @@ def taskhub(database_url: str) -> Callable[[str], contextlib.AbstractContextMana
             follower(environment["PORT"], environment["TOKEN"]),
             api(environment) as hub_api,
         ):
-            while hub_api.get("queue/status").json()["workers_online"] <= WORKERS:  # one more runs the event loop
-                time.sleep(0.1)
+            all_there = lambda: hub_api.get("queue/status").json()["workers_online"] > WORKERS  # noqa: E731
+            until(all_there, "the workers, and the one that runs the event loop")
             hub_api.post("queues/default/resume").raise_for_status()
             yield
 

@@ -17,7 +17,6 @@ from django.db import (
     InterfaceError,
     OperationalError,
     connection,
-    connections,
 )
 
 from tasks.database import hang_up
@@ -38,7 +37,7 @@ def patiently(work: Callable[[], T], goes_on: Callable[[], bool]) -> T | None:
     """
     with suppress(OperationalError, InterfaceError):
         return work()
-    hang_up(connections[connection.alias])
+    hang_up(connection)
     wait = FIRST_WAIT
     while True:
         try:
@@ -47,7 +46,7 @@ def patiently(work: Callable[[], T], goes_on: Callable[[], bool]) -> T | None:
             raise
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The database does not answer (%s); trying again in %.1f s.", _first_line(error), wait)
-            hang_up(connections[connection.alias])
+            hang_up(connection)
         if not goes_on():
             return None
         time.sleep(wait)
@@ -67,7 +66,7 @@ class Outage:
             step()
         except (DatabaseError, InterfaceError) as error:
             self._tell("%s waits for the database (%s).", _first_line(error))
-            hang_up(connections[connection.alias])
+            hang_up(connection)
             return False
         except Exception as error:
             self._tell("%s stumbled (%r); it goes on.", error, exc_info=error)

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from tasks import database
 from tasks.database import database_now, transactional, uuid7
@@ -154,3 +154,17 @@ def test_without_a_file_to_line_up_at_it_is_written_all_the_same(monkeypatch):
     monkeypatch.setattr(database, "open", refuse, raising=False)
     transactional(Queue.objects.create)(name="a")
     assert (Queue.objects.count(), len(refused)) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL ends what a closed connection has begun")
+def test_a_connection_that_is_hung_up_leaves_no_lock_though_a_cursor_of_it_is_left():
+    mine, other = connections.create_connection("default"), connections.create_connection("default")
+    mine.cursor().execute("BEGIN IMMEDIATE")
+    left = mine.cursor()
+    left.execute("SELECT name FROM sqlite_master")
+    database.hang_up(mine)
+    other.cursor().execute("PRAGMA busy_timeout = 0")
+    other.cursor().execute("BEGIN IMMEDIATE")
+    other.close()
+    del left
