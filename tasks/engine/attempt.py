@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from django.db import connections
+from psycopg.pq import TransactionStatus
 
 from tasks import errors, registry
 from tasks.changes import Outcome
@@ -140,9 +141,16 @@ def _open_transactions() -> set[int]:
 
 def _transactions_of(connection: Any) -> set[int]:
     opened = {id(block) for block in connection.atomic_blocks}
-    if connection.connection and not connection.autocommit and not opened:
-        opened.add(id(connection))  # begun by hand, with set_autocommit(False)
+    if connection.connection and not opened and (not connection.autocommit or _has_begun(connection)):
+        opened.add(id(connection))  # by hand, with set_autocommit(False) or a BEGIN that Django knows nothing of
     return opened
+
+
+def _has_begun(connection: Any) -> bool:
+    """Whether the driver is in a transaction."""
+    if connection.vendor == "postgresql":
+        return connection.connection.pgconn.transaction_status != TransactionStatus.IDLE
+    return connection.vendor == "sqlite" and connection.connection.in_transaction
 
 
 def _finished(task: Task, outcome: Outcome, context: Context, began: float) -> Outcome:

@@ -185,6 +185,17 @@ def test_nor_inside_one_that_it_began_by_hand(perform):
     assert transaction.get_autocommit()
 
 
+@pytest.mark.usefixtures("every_database")
+def test_nor_inside_one_that_django_knows_nothing_of(perform):
+    def work(ctx):
+        connection.cursor().execute("BEGIN")
+        Queue.objects.create(name="left open")
+
+    outcome = perform(work)
+    assert (outcome.action, outcome.error["type"]) == (A.FAIL, "OpenTransaction")
+    assert not Queue.objects.exists()
+
+
 @pytest.mark.usefixtures("another_connection")
 def test_what_a_failing_handler_left_open_is_rolled_back_too(perform):
     def work(ctx):
