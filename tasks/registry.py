@@ -36,10 +36,7 @@ class Handler:
     max_attempts: int
     timeout: float
     arguments: type[msgspec.Struct]
-
-    @property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
+    is_async: bool
 
     @property
     def summary(self) -> str:
@@ -73,7 +70,8 @@ def handler(
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         if name in _handlers and _place(_handlers[name].function) != _place(function):
             raise ValueError(f"{name!r} is the handler {_place(_handlers[name].function)} already")
-        _handlers[name] = Handler(name, function, queue, max_attempts, timeout, _arguments(name, function))
+        arguments, is_async = _arguments(name, function), inspect.iscoroutinefunction(function)
+        _handlers[name] = Handler(name, function, queue, max_attempts, timeout, arguments, is_async)
         return function
 
     return register

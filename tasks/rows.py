@@ -38,6 +38,9 @@ from psycopg.abc import Loader
 from psycopg.types.json import Jsonb
 
 M = TypeVar("M", bound=Model)
+Shared = tuple[bool, ...]  # of each column whether some rows have the same value in it
+
+MANY = 8  # rows from which on it pays to look for what they share
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -118,11 +121,12 @@ def insert(*batches: Sequence[Model]) -> None:
     database = connections[connection.alias]  # looked up once, not for each value
     with one_trip():
         for rows in filter(None, batches):
-            columns, statement = _insertion(type(rows[0]), database.vendor)
+            columns = _stored(type(rows[0]), database.vendor)
             if database.vendor == "postgresql":
-                execute(statement, [columns.as_json(rows)])
+                shared, values = columns.as_document(rows, database)
+                execute(_insertion(type(rows[0]), shared), values)
             else:
-                execute_each(statement, [columns.of(row, database) for row in rows])
+                execute_each(_insertion(type(rows[0])), [columns.of(row, database) for row in rows])
     _are_stored(chain(*batches), database.alias)
 
 
@@ -211,6 +215,7 @@ class Columns:
         self._columns = [str(field.column) for field in fields]
         self.names = [quoted(column) for column in self._columns]
         self._read = operator.attrgetter(*[field.attname for field in fields])
+        self._documents = [place for place, field in enumerate(fields) if isinstance(field, JSONField)]
         prepared = [(place, _preparation(field, vendor)) for place, field in enumerate(fields)]
         self._prepared = [(place, prepare) for place, prepare in prepared if prepare]
 
@@ -221,9 +226,23 @@ class Columns:
             values[place] = prepare(values[place], database)
         return values
 
-    def as_json(self, rows: Iterable[Model]) -> str:
-        """An array of objects by column."""
-        return msgspec.json.encode([dict(zip(self._columns, self._read(row), strict=True)) for row in rows]).decode()
+    def as_document(self, rows: Sequence[Model], database: BaseDatabaseWrapper) -> tuple[Shared, list[Any]]:
+        """Of which columns the value is the same in all rows, and the values: those, and the others as one JSON array of
+        objects by column."""
+        values = list(zip(*map(self._read, rows), strict=True))
+        shared = self._shared(values) if len(rows) >= MANY else (False,) * len(values)
+        own = [place for place, is_shared in enumerate(shared) if not is_shared]
+        names = [self._columns[place] for place in own]
+        document = [dict(zip(names, row, strict=True)) for row in zip(*[values[place] for place in own], strict=True)]
+        first = self.of(rows[0], database)
+        common = [value for value, is_shared in zip(first, shared, strict=True) if is_shared]
+        return shared, [*common, msgspec.json.encode(document).decode()]
+
+    def _shared(self, values: Sequence[Sequence[Any]]) -> Shared:
+        """But never the first column, so that something is left."""
+        texts = {place: [msgspec.json.encode(value) for value in values[place]] for place in self._documents}
+        compared = (texts.get(place, column) for place, column in enumerate(values))  # for 1 == True, and 1 == 1.0
+        return tuple(bool(place) and column.count(column[0]) == len(column) for place, column in enumerate(compared))
 
 
 def driver_value(model: type[Model], name: str, value: Any, database: BaseDatabaseWrapper) -> Any:
@@ -238,11 +257,13 @@ def column_of(model: type[Model], name: str) -> str:
 
 def among(vendor: str) -> str:
     """The condition, after a column's name, that its UUID is in the list that `listed` makes: one place, any length."""
-    return "= ANY(%s)" if vendor == "postgresql" else "IN (SELECT value FROM json_each(%s))"
+    return "= ANY(%s::uuid[])" if vendor == "postgresql" else "IN (SELECT value FROM json_each(%s))"
 
 
-def listed(ids: Iterable[uuid.UUID], vendor: str) -> Any:
-    return list(ids) if vendor == "postgresql" else json.dumps([id.hex for id in ids])
+def listed(ids: Iterable[uuid.UUID], vendor: str) -> str:
+    """As text, which the driver takes as it is. To PostgreSQL it would write a list one by one."""
+    hexadecimal = [id.hex for id in ids]
+    return f"{{{','.join(hexadecimal)}}}" if vendor == "postgresql" else json.dumps(hexadecimal)
 
 
 def quoted(name: str) -> str:
@@ -282,18 +303,31 @@ def _naive(moment: dt.datetime) -> str:
 
 
 @functools.cache
-def _insertion(model: type[Model], vendor: str) -> tuple[Columns, str]:
-    """The columns to fill and the statement that fills them: PostgreSQL's takes any number of rows, as one document.
+def _stored(model: type[Model], vendor: str) -> Columns:
+    """The columns that a new row fills."""
+    return Columns(_given(model), vendor)
+
+
+@functools.cache
+def _insertion(model: type[Model], shared: Shared | None = None) -> str:
+    """With what is shared said it takes any number of rows, as `Columns.as_document` gives them.
 
     That is quicker than COPY up to hundreds of rows, and than a statement for each from the second on.
     """
-    fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
-    columns = Columns(fields, vendor)
-    statement = f"INSERT INTO {quoted(model._meta.db_table)} ({', '.join(columns.names)}) "
-    if vendor == "postgresql":
-        typed = (f"{name} {field.db_type(connection)}" for name, field in zip(columns.names, fields, strict=True))
-        return columns, statement + f"SELECT * FROM json_to_recordset(%s) AS row ({', '.join(typed)})"  # noqa: S608
-    return columns, statement + f"VALUES ({', '.join(['%s'] * len(fields))})"
+    fields = _given(model)
+    names = [quoted(str(field.column)) for field in fields]
+    statement = f"INSERT INTO {quoted(model._meta.db_table)} ({', '.join(names)}) "
+    if shared is None:
+        return statement + f"VALUES ({', '.join(['%s'] * len(fields))})"
+    typed = [(name, field.db_type(connection), same) for name, field, same in zip(names, fields, shared, strict=True)]
+    values = ", ".join(f"%s::{type}" if same else name for name, type, same in typed)
+    row = ", ".join(f"{name} {type}" for name, type, same in typed if not same)
+    return statement + f"SELECT {values} FROM json_to_recordset(%s) AS row ({row})"  # noqa: S608 - our own names
+
+
+def _given(model: type[Model]) -> list[Field]:
+    """The fields of a new row that the database does not give itself."""
+    return [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
 
 
 @functools.cache

@@ -48,7 +48,8 @@ def _run(task: Task, worker: Worker) -> Task:
 def _outcome(running: Running) -> Outcome:
     if registry.find(running.task.name).is_async:
         return async_to_sync(attempt.arun)(running.task, running.context)
-    return attempt.run(running.task, running.context, Alarm())
+    with (alarm := Alarm()).listening():
+        return attempt.run(running.task, running.context, alarm, attempt.open_transactions())
 
 
 def _worker() -> Worker:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from tasks.engine.deadline import Alarm
 from tasks.exceptions import InvalidTask, PermanentError, Snooze
 from tasks.masking import scrub
 from tasks.models import Task
+from tasks.registry import Handler
 from tasks.states import Actions
 
 A = Actions
@@ -29,17 +29,20 @@ RESULT_LIMIT = 256 * 1024  # bytes of JSON
 SNOOZE_LIMIT = 10 * 365 * 86_400  # seconds
 
 
-def run(task: Task, context: Context, alarm: Alarm) -> Outcome:
-    """Run a handler in this thread; an `async def` one in an event loop of its own."""
-    began, transactions = time.monotonic(), _open_transactions()
+def run(task: Task, context: Context, alarm: Alarm, outside: Set[int] = frozenset()) -> Outcome:
+    """Run a handler in this thread; an `async def` one in an event loop of its own.
+
+    `outside`: the transactions that are open around it, where a test runs its tasks itself.
+    """
+    began = time.monotonic()
     try:
-        call = _prepared(task, context)
+        handler, call = _prepared(task, context)
         with alarm.within(task.timeout, context), current(context):
-            result = asyncio.run(call()) if inspect.iscoroutinefunction(call) else call()
-        outcome = _left_open(task, transactions) or _returned(task, result)
+            result = asyncio.run(call()) if handler.is_async else call()
+        outcome = _left_open(task, outside) or _returned(task, result)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a handler's whim must not end the worker
         outcome = _raised(task, error)
-        _left_open(task, transactions)
+        _left_open(task, outside)
         if isinstance(error, Interrupted):
             close_connections()
     return _finished(task, outcome, context, began)
@@ -50,7 +53,8 @@ async def arun(task: Task, context: Context) -> Outcome:
     began = time.monotonic()
     try:
         with current(context):
-            outcome = _returned(task, await _prepared(task, context)())
+            _, call = _prepared(task, context)
+            outcome = _returned(task, await call())
     except asyncio.CancelledError as error:
         outcome = interrupted(task, context) if context.forced else _raised(task, error)
     except BaseException as error:
@@ -70,11 +74,11 @@ def close_connections() -> None:
             hang_up(connection)
 
 
-def _prepared(task: Task, context: Context) -> Callable[[], Any]:
-    """The call that is to be made. Raises `InvalidTask` when a deployment has changed the handler's signature."""
+def _prepared(task: Task, context: Context) -> tuple[Handler, Callable[[], Any]]:
+    """The handler, and its call. Raises `InvalidTask` when a deployment has changed the handler's signature."""
     handler = registry.find(task.name)
     arguments = handler.bind(task.payload)
-    return functools.partial(handler.function, context, **arguments)
+    return handler, functools.partial(handler.function, context, **arguments)
 
 
 def _returned(task: Task, result: Any) -> Outcome:
@@ -112,14 +116,20 @@ def _described(task: Task, error: BaseException) -> dict[str, Any]:
     return scrub(errors.of_exception(task.name, error, without=__file__), task.payload)
 
 
-def _left_open(task: Task, before: set[int]) -> Outcome | None:
-    """Roll back what the handler left open; to return from inside a transaction is a failure of its own."""
-    left = _open_transactions() - before
-    if not left:
-        return None
+def _left_open(task: Task, outside: Set[int]) -> Outcome | None:
+    """Roll back what the handler left open; to return from inside a transaction is a failure of its own.
+
+    A connection that it broke is closed: the next one is to find one that works.
+    """
+    is_open = False
     for connection in connections.all(initialized_only=True):
-        if left & _transactions_of(connection):
-            _give_up(connection, begun_outside=bool(before))
+        if _transactions_of(connection) - outside:
+            _give_up(connection, begun_outside=bool(outside))
+            is_open = True
+        elif not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+    if not is_open:
+        return None
     detail = "The handler returned inside an open transaction, which has been rolled back."
     return _outcome(task, A.FAIL, error=errors.describe(task.name, "OpenTransaction", detail))
 
@@ -134,7 +144,7 @@ def _give_up(connection: Any, begun_outside: bool) -> None:
         del connections[connection.alias]
 
 
-def _open_transactions() -> set[int]:
+def open_transactions() -> set[int]:
     """What identifies each transaction that is open in this thread."""
     return {block for connection in connections.all(initialized_only=True) for block in _transactions_of(connection)}
 

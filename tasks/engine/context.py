@@ -133,6 +133,10 @@ class Context:
         self.interruption = self.interruption or reason
         self.forced = True
 
+    @property
+    def has_reports(self) -> bool:
+        return bool(self._reports)
+
     def take_reports(self) -> Reports:
         """What is new since the last call."""
         with self._lock:

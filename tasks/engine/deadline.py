@@ -25,14 +25,28 @@ class Alarm:
     def __init__(self) -> None:
         self._armed: Context | None = None
         self._ends = 0.0
+        self._listens = False
 
     @contextmanager
-    def within(self, seconds: float, context: Context) -> Iterator[None]:
-        """Raise `Interrupted` in the code inside when `seconds` are over, or when its attempt is forced to end."""
+    def listening(self) -> Iterator[None]:
+        """Have SIGALRM, for one attempt or for a few short ones: to take it for each would take longer than they do."""
         if threading.current_thread() is not threading.main_thread():
             yield  # no alarm reaches another thread; only tests run handlers there
             return
         before = signal.signal(signal.SIGALRM, self._ring)
+        self._listens = True
+        try:
+            yield
+        finally:
+            self._listens = False
+            signal.signal(signal.SIGALRM, before)
+
+    @contextmanager
+    def within(self, seconds: float, context: Context) -> Iterator[None]:
+        """Raise `Interrupted` in the code inside when `seconds` are over, or when its attempt is forced to end."""
+        if not self._listens:
+            yield
+            return
         try:
             try:
                 self._ends, self._armed = time.monotonic() + seconds, context
@@ -43,7 +57,6 @@ class Alarm:
         finally:
             self._armed = None
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
 
     def force(self, context: Context, reason: str) -> None:
         """From another thread: end this attempt now, if it is still the one that runs."""

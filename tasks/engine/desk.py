@@ -67,7 +67,8 @@ class Desk:
 
     def end(self, running: Running, outcome: Outcome) -> None:
         """The attempt has ended. Its last reports are written first, for after the outcome nobody would take them."""
-        self.write([(running, running.context.take_reports())])
+        if running.context.has_reports:
+            self.write([(running, running.context.take_reports())])
         self._lay_down(outcome)
         self.forget(running)
         if outcome.action is Actions.COMPLETE and running.task.tries == 1 and not running.task.is_callback:

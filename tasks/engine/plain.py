@@ -9,8 +9,6 @@ import time
 from contextlib import closing
 from functools import partial
 
-from django.db import close_old_connections
-
 from tasks import failpoints, hints, lifecycle
 from tasks.engine import attempt, claim
 from tasks.engine.claim import Pace
@@ -56,8 +54,9 @@ class PlainWorker:
         tasks = self._desk.exchange(self._claim)
         if len(tasks) > 1:
             self._pulse.hurry()
-        while running := self._next():
-            self._run(running)
+        with self._alarm.listening():
+            while running := self._next():
+                self._run(running)
         return bool(tasks)
 
     def _claim(self) -> list[Task]:
@@ -78,7 +77,6 @@ class PlainWorker:
         failpoints.reach("run.end")
         self._pace.note(running.task.name, outcome.elapsed)
         patiently(partial(self._desk.end, running, outcome), lambda: not self._session.is_lost)
-        close_old_connections()
         if self._desk.outcomes_are_due:
             patiently(self._desk.record, lambda: not self._session.is_lost)
 

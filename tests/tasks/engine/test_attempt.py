@@ -35,7 +35,8 @@ def perform(monkeypatch):
         context = Context(task)
         if before:
             before(context)
-        return attempt.run(task, context, Alarm())
+        with (alarm := Alarm()).listening():
+            return attempt.run(task, context, alarm, attempt.open_transactions())
 
     return perform
 
@@ -103,7 +104,7 @@ def test_a_payload_that_no_longer_fits_is_a_permanent_error(perform):
 def test_a_handler_that_was_deployed_away_is_a_permanent_error(monkeypatch):
     monkeypatch.setattr(registry, "_handlers", {})
     task = Task(name="gone", lease=uuid7())
-    assert attempt.run(task, Context(task), Alarm()).action is A.BURY
+    assert attempt.run(task, Context(task), Alarm(), attempt.open_transactions()).action is A.BURY
 
 
 # -- interruptions ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -30,13 +30,19 @@ def nothing_is_left():
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+@contextmanager
+def within(seconds: float, context: Context):
+    with (alarm := Alarm()).listening(), alarm.within(seconds, context):
+        yield
+
+
 def test_code_in_time_is_left_alone(context):
-    with Alarm().within(LONG, context):
+    with within(LONG, context):
         pass
 
 
 def test_code_that_takes_too_long_is_interrupted(context):
-    with pytest.raises(Interrupted) as interruption, Alarm().within(0.01, context):
+    with pytest.raises(Interrupted) as interruption, within(0.01, context):
         time.sleep(LONG)
     assert interruption.value.reason == DEADLINE
 
@@ -52,7 +58,7 @@ def test_code_that_swallows_one_meets_the_next(context, monkeypatch):
             swallowed.append(1)
         time.sleep(LONG)
 
-    with pytest.raises(Interrupted), Alarm().within(0.01, context):
+    with pytest.raises(Interrupted), within(0.01, context):
         stubborn()
     assert len(swallowed) == 3
 
@@ -66,7 +72,7 @@ def test_another_thread_can_end_it_and_says_why(context):
 
     thread = threading.Thread(target=force)
     thread.start()
-    with pytest.raises(Interrupted) as interruption, alarm.within(LONG, context):
+    with pytest.raises(Interrupted) as interruption, alarm.listening(), alarm.within(LONG, context):
         time.sleep(LONG if inside.set() is None else 0)
     thread.join()
     assert interruption.value.reason == "shutdown"
@@ -74,7 +80,7 @@ def test_another_thread_can_end_it_and_says_why(context):
 
 def test_who_is_ended_too_late_is_not_ended(context):
     alarm, other = Alarm(), Context(Task(name="test.echo"))
-    with alarm.within(LONG, context):
+    with alarm.listening(), alarm.within(LONG, context):
         alarm.force(other, "shutdown")
         time.sleep(0)
     assert other.forced
@@ -83,7 +89,7 @@ def test_who_is_ended_too_late_is_not_ended(context):
 
 def test_an_alarm_for_the_attempt_before_is_not_taken_for_this_ones(context):
     alarm = Alarm()
-    with alarm.within(LONG, context):
+    with alarm.listening(), alarm.within(LONG, context):
         signal.raise_signal(signal.SIGALRM)
 
 
@@ -111,7 +117,7 @@ class OnTheThreshold(Alarm):
 def test_an_alarm_on_the_threshold_leaves_nothing_armed(context, at_the_end):
     alarm = OnTheThreshold()
     alarm.rings_when = None if at_the_end else context
-    with pytest.raises(Interrupted), alarm.within(LONG, context):
+    with pytest.raises(Interrupted), alarm.listening(), alarm.within(LONG, context):
         pass
     assert alarm._armed is None
 
@@ -120,10 +126,22 @@ def test_in_another_thread_there_is_no_alarm(context):
     seen = []
 
     def work() -> None:
-        with Alarm().within(0.001, context):
+        with within(0.001, context):
             seen.append(signal.getitimer(signal.ITIMER_REAL))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert seen == [(0.0, 0.0)]
+
+
+def test_one_attempt_after_the_other_is_ended_in_time(context):
+    with (alarm := Alarm()).listening():
+        for _ in range(2):
+            with pytest.raises(Interrupted), alarm.within(0.01, context):
+                time.sleep(LONG)
+
+
+def test_who_does_not_listen_raises_nothing(context):
+    with Alarm().within(0.001, context):
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
