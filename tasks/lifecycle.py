@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from django.db import connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import QuerySet
 
 from tasks import backlog, changes, durations, events, failpoints, tallies
@@ -343,7 +343,7 @@ def _update(pairs: Sequence[tuple[Task, Change]], now: dt.datetime) -> list[Any]
     alike: defaultdict[bytes, list[tuple[Task, Change]]] = defaultdict(list)
     for task, change in pairs:
         alike[msgspec.json.encode((task.status, change.status, change.fields))].append((task, change))
-    database = connections[connection.alias]
+    database = connections[DEFAULT_DB_ALIAS]
     rows: defaultdict[tuple[str, ...], list[list[Any]]] = defaultdict(list)
     for group in alike.values():
         (first, change), ids = group[0], listed((task.pk for task, _ in group), database.vendor)

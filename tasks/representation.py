@@ -6,6 +6,7 @@ The types are the documentation: the OpenAPI components are made from them.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, cast
 
@@ -133,8 +134,9 @@ class LogJSON(TypedDict):
     timestamp: str
 
 
+@functools.lru_cache(maxsize=256)
 def moment(value: dt.datetime) -> str:
-    """ISO 8601 in UTC, to the microsecond."""
+    """ISO 8601 in UTC, to the microsecond; kept for a while, since what is written together happened at one moment."""
     utc = value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
     return utc.isoformat()[: -len("+00:00")] + "Z"
 

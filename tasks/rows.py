@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import psycopg
-from django.db import connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
     AutoField,
@@ -47,12 +47,12 @@ MANY = 8  # rows from which on it pays to look for what they share
 
 
 def read(model: type[M], cursor: Any) -> list[M]:
-    """The rows of `model` that a statement has selected, with all columns in the model's order (`columns_of`).
+    """The rows of `model` that `select` has found, with all columns in the model's order (`columns_of`).
 
     `objects.raw` takes three times as long.
     """
     names, loads = _loading(model, connection.vendor)
-    rows = [new(model, **dict(zip(names, _loaded(row, loads), strict=True))) for row in cursor.fetchall()]
+    rows = [_row(model, dict(zip(names, _loaded(row, loads), strict=True))) for row in cursor.fetchall()]
     _are_stored(rows, connection.alias)
     return rows
 
@@ -60,9 +60,9 @@ def read(model: type[M], cursor: Any) -> list[M]:
 def look_up(model: type[M], **which: Any) -> M | None:
     """The row that has this value in a unique field, or None. The ORM takes five times as long to say the same."""
     ((name, value),) = which.items()
-    database, table = connections[connection.alias], quoted(model._meta.db_table)
+    database, table = connections[DEFAULT_DB_ALIAS], quoted(model._meta.db_table)
     statement = f"SELECT {columns_of(model)} FROM {table} WHERE {column_of(model, name)} = %s"  # noqa: S608 - our own names
-    return next(iter(read(model, execute(statement, [driver_value(model, name, value, database)]))), None)
+    return next(iter(read(model, select(statement, [driver_value(model, name, value, database)]))), None)
 
 
 @functools.cache
@@ -105,8 +105,12 @@ def _load(field: Field, vendor: str) -> Callable[[Any], Any] | None:
 def new(model: type[M], **values: Any) -> M:
     """A row that is not stored yet, from a value for each of its fields. The model's constructor, which asks every
     field what it makes of it, takes four times as long."""
+    return _row(model, values)
+
+
+def _row(model: type[M], values: dict[str, Any]) -> M:
     row = model.__new__(model)
-    row.__dict__.update(values)
+    row.__dict__ = values
     row._state = ModelState()
     return row
 
@@ -118,7 +122,7 @@ def insert(*batches: Sequence[Model]) -> None:
     """
     if not any(batches):
         return
-    database = connections[connection.alias]  # looked up once, not for each value
+    database = connections[DEFAULT_DB_ALIAS]  # looked up once, not for each value
     with one_trip():
         for rows in filter(None, batches):
             columns = _stored(type(rows[0]), database.vendor)
@@ -134,7 +138,7 @@ def save(rows: Sequence[Model], names: tuple[str, ...]) -> None:
     """Write the fields called `names` of rows of one model. `bulk_update` costs ten times as much for few rows."""
     if not rows:
         return
-    database = connections[connection.alias]
+    database = connections[DEFAULT_DB_ALIAS]
     columns, statement = _saving(type(rows[0]), names, database.vendor)
     execute_each(statement, [columns.of(row, database) for row in rows])
 
@@ -150,7 +154,7 @@ def _are_stored(rows: Iterable[Model], alias: str) -> None:
 @contextmanager
 def one_trip() -> Iterator[None]:
     """Within it PostgreSQL's answers are awaited at the end, all together. One within another is a part of it."""
-    database = connections[connection.alias]
+    database = connections[DEFAULT_DB_ALIAS]
     if database.vendor == "postgresql":
         database.ensure_connection()
     if database.vendor != "postgresql" or database.connection.pgconn.pipeline_status:
@@ -162,40 +166,46 @@ def one_trip() -> Iterator[None]:
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> Any:
     """The cursor that holds the answer; within `one_trip` it does afterwards."""
-    with _cursor() as cursor:
-        cursor.execute(statement, parameters)
-    return cursor
+    cursor = _cursor()
+    return _run(cursor, cursor.execute, statement, parameters)
+
+
+def select(statement: str, parameters: Sequence[Any] = ()) -> Any:
+    """As `execute`, for an answer with times: Django's way to read one takes ten times as long as the driver's, which
+    says the same while the connection speaks UTC."""
+    cursor = _cursor()
+    if isinstance(cursor, psycopg.Cursor):
+        cursor.adapters.register_loader("timestamptz", _times())
+    return _run(cursor, cursor.execute, statement, parameters)
 
 
 def execute_each(statement: str, rows: Sequence[Sequence[Any]]) -> Any:
     """As `execute`, for each row. One row is the common case, and to psycopg many are some effort."""
     if len(rows) == 1:
         return execute(statement, rows[0])
-    with _cursor() as cursor:
-        cursor.executemany(statement, rows)
-    return cursor
+    cursor = _cursor()
+    return _run(cursor, cursor.executemany, statement, rows)
 
 
-@contextmanager
-def _cursor() -> Iterator[Any]:
-    """One that hands values over beside the statement; it is closed only after an error.
-
-    Django's way to read a time takes ten times as long as the driver's, which says the same while the connection speaks
-    UTC.
-    """
-    database = connections[connection.alias]
-    if database.vendor == "postgresql":
+def _cursor() -> Any:
+    """One that hands values over beside the statement."""
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.vendor != "postgresql":
+        return database.cursor()
+    if database.connection is None:
         database.ensure_connection()
-        cursor: Any = psycopg.Cursor(database.connection)
-        cursor.adapters.register_loader("timestamptz", _times())
-    else:
-        cursor = database.cursor()
+    return psycopg.Cursor(database.connection)
+
+
+def _run(cursor: Any, run: Callable[[str, Any], Any], statement: str, parameters: Sequence[Any]) -> Any:
+    """The cursor, which is closed only after an error."""
     try:
-        with database.wrap_database_errors:
-            yield cursor
+        with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
+            run(statement, parameters)
     except BaseException:
         cursor.close()
         raise
+    return cursor
 
 
 @functools.cache
@@ -227,8 +237,8 @@ class Columns:
         return values
 
     def as_document(self, rows: Sequence[Model], database: BaseDatabaseWrapper) -> tuple[Shared, list[Any]]:
-        """Of which columns the value is the same in all rows, and the values: those, and the others as one JSON array of
-        objects by column."""
+        """Of which columns the value is the same in all rows, and the values: those, and the others as one JSON array
+        of objects by column."""
         values = list(zip(*map(self._read, rows), strict=True))
         shared = self._shared(values) if len(rows) >= MANY else (False,) * len(values)
         own = [place for place, is_shared in enumerate(shared) if not is_shared]

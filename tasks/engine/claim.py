@@ -16,7 +16,7 @@ from tasks.database import asked_now
 from tasks.engine.session import Session
 from tasks.models import Queue, Task, Worker
 from tasks.models.tasks import CALLBACK
-from tasks.rows import execute, one_trip, read
+from tasks.rows import execute, one_trip, read, select
 
 AHEAD = 0.1  # seconds of work that a worker may hold unstarted
 BATCH = 100  # tasks
@@ -159,7 +159,7 @@ def _first(limit: int, role: str, unsuspected: bool = False) -> tuple[list[Task]
     with one_trip():
         if by_index := BY_INDEX[connection.vendor]:
             execute(by_index)
-        found, now = execute(statement, [*parameters, limit]), asked_now()
+        found, now = select(statement, [*parameters, limit]), asked_now()
     return read(Task, found), now()
 
 

@@ -68,9 +68,9 @@ def test_a_batch_gets_its_ids_in_order():
 @pytest.mark.usefixtures("every_database")
 def test_fetched_rows_are_those_of_the_orm():
     task = submit("test.echo", {"value": "é"}, tags=["a"], delay=5)
-    (fetched,) = rows.read(Task, rows.execute(f"SELECT {rows.columns_of(Task)} FROM tasks_task"))
+    (fetched,) = rows.read(Task, rows.select(f"SELECT {rows.columns_of(Task)} FROM tasks_task"))
     loaded = Task.objects.get(pk=task.pk)
     read = lambda row: {field.attname: getattr(row, field.attname) for field in Task._meta.concrete_fields}  # noqa: E731
     assert read(fetched) == read(loaded)
-    (event,) = rows.read(TaskEvent, rows.execute(f"SELECT {rows.columns_of(TaskEvent)} FROM tasks_taskevent"))
+    (event,) = rows.read(TaskEvent, rows.select(f"SELECT {rows.columns_of(TaskEvent)} FROM tasks_taskevent"))
     assert (event.task_id, event.data) == (task.pk, TaskEvent.objects.get().data)
