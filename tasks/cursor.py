@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import secrets
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -270,19 +271,24 @@ def _holes_below(high: int) -> tuple[Hole, ...]:
     writers = _ask(f"SELECT virtualtransaction, {began} {WRITERS}", {"table": _table()})
     if not writers:
         return ()
-    floor = _last_before([start for _, start in writers])
+    floor = _last_before([start for _, start in writers], high)
     gaps = _ask(GAPS.format(table=connection.ops.quote_name(_table())), {"floor": floor, "high": high})
     owners = frozenset(name for name, _ in writers)
     return tuple(Hole(first, last, owners) for first, last in gaps)
 
 
-def _last_before(starts: list[dt.datetime | None]) -> int:
-    """An id that was given before any of these transactions began; 0 when that cannot be told."""
+def _last_before(starts: list[dt.datetime | None], high: int) -> int:
+    """The last id up to `high` that was given before any of these transactions began; 0 when that cannot be told."""
     known = [start for start in starts if start is not None]
     if len(known) < len(starts):
         return 0
-    older = TaskEvent.objects.filter(timestamp__lt=min(known) - MARGIN).order_by("-timestamp")
-    return older.values_list("id", flat=True).first() or 0
+    return max(0, bisect_left(range(high + 1), min(known) - MARGIN, key=_next_moment) - 1)
+
+
+def _next_moment(id: int) -> dt.datetime:
+    """When the first event from that id on happened. The ids rise with time, give or take `MARGIN`."""
+    following = TaskEvent.objects.filter(pk__gte=id).order_by("pk")
+    return following.values_list("timestamp", flat=True).first() or dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def _last_given() -> int:

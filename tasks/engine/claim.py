@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import uuid
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from django.db import connection
-from django.db.models import CharField, F, Func, Q, QuerySet
+from django.db.models import CharField, Exists, F, Func, Q, QuerySet
 
 from tasks import lifecycle, registry
 from tasks.database import asked_now
-from tasks.engine.session import Session
+from tasks.engine.session import Session, live
 from tasks.models import Queue, Task, Worker
 from tasks.models.tasks import CALLBACK
 from tasks.rows import execute, one_trip, read, select
@@ -142,20 +143,24 @@ def seconds_until_due() -> float:
 
 def plain(session: Session, pace: Pace) -> list[Task]:
     """Tasks for a worker that runs one after the other."""
-    first = partial(_first, pace.batch, Worker.Roles.PLAIN)
+    first = partial(_first, session, pace.batch)
     return lifecycle.claim(first, session.worker, pace.ahead)
 
 
 def many(session: Session, limit: int, suspects: int = 0) -> list[Task]:
     """Tasks for a worker that runs up to `limit` more at once, and `suspects` of the dubious kind already."""
     room = SUSPECTS - suspects
-    first = partial(_first, limit, Worker.Roles.LOOP, unsuspected=room <= 0)
+    first = partial(_first, session, limit, unsuspected=room <= 0)
     return lifecycle.claim(first, session.worker, partial(_but_few_suspects, room))
 
 
-def _first(limit: int, role: str, unsuspected: bool = False) -> tuple[list[Task], dt.datetime]:
-    """The first candidates, locked, without those that somebody else is claiming; and the moment."""
-    statement, parameters = _claim(connection.vendor, role, _known(), unsuspected)
+def _first(session: Session, limit: int, unsuspected: bool = False) -> tuple[list[Task], dt.datetime]:
+    """The first candidates, locked, without those that somebody else is claiming; and the moment.
+
+    A session that has ended or was declared lost finds none.
+    """
+    worker = session.worker
+    statement, parameters = _claim(connection.vendor, worker.role, _known(), unsuspected, worker.pk)
     with one_trip():
         if by_index := BY_INDEX[connection.vendor]:
             execute(by_index)
@@ -174,9 +179,11 @@ def _look(vendor: str, role: str, known: Known) -> tuple[str, tuple[Any, ...]]:
 
 
 @functools.lru_cache(maxsize=100)
-def _claim(vendor: str, role: str, known: Known, unsuspected: bool) -> tuple[str, tuple[Any, ...]]:
+def _claim(
+    vendor: str, role: str, known: Known, unsuspected: bool, worker_id: uuid.UUID
+) -> tuple[str, tuple[Any, ...]]:
     """As `_look`. The last parameter, which is to be added, is how many."""
-    candidates = claimable_by(role)
+    candidates = claimable_by(role).filter(Exists(live().filter(pk=worker_id)))
     if unsuspected:
         candidates = candidates.filter(Q(name=CALLBACK) | Q(crashes=0, rescues=0))
     statement, parameters = candidates.query.sql_with_params()

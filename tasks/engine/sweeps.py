@@ -12,17 +12,21 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import takewhile
+from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import connection
+from django.db.models import Model
 
 from tasks import counts, failpoints, lifecycle
 from tasks.callbacks import settlement
 from tasks.database import database_now, transactional
 from tasks.engine.endurance import Outage
 from tasks.engine.session import cut_off, is_dead, live, machine
-from tasks.models import IdempotencyKey, RateWindow, SigninLink, StreamTicket, Task, TaskEvent, Worker
+from tasks.models import IdempotencyKey, Marker, RateWindow, SigninLink, StreamTicket, Task, TaskEvent, Worker
 from tasks.pipelines.advance import sweep as advance_pipelines
 from tasks.pipelines.retention import prune as prune_pipelines
 
@@ -30,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 0.5  # seconds between two rounds
 AT_ONCE = 1000  # rows pruned by one step
+PROGRESS_PRUNED = "progress.pruned"
 SESSIONS_KEPT = dt.timedelta(days=1)
 
 
@@ -48,6 +53,7 @@ class Sweeper(threading.Thread):
             settlement.end_overdue: 1,
             counts.fold: 2,
             advance_pipelines: 5,
+            prune_progress: 30,
             prune_events: 30,
             prune_tasks: 60,
             prune_pipelines: 60,
@@ -69,11 +75,15 @@ class Sweeper(threading.Thread):
         connection.close()
 
     def round(self) -> None:
-        """Every step whose time has come."""
+        """Every step whose time has come. One that had its hands full goes on in the next round."""
         for step, every in self._every.items():
             if time.monotonic() >= self._next[step]:
                 self._next[step] = time.monotonic() + every
-                self._outages[step].survived(step)
+                self._outages[step].survived(partial(self._take, step))
+
+    def _take(self, step: Callable[[], int]) -> None:
+        if step() >= AT_ONCE:
+            self._next[step] = 0.0
 
 
 # -- rescue --------------------------------------------------------------------------------------------------------
@@ -151,11 +161,27 @@ def rescue_stranded() -> int:
 
 
 def prune_events() -> int:
-    now = database_now()
-    progress = TaskEvent.objects.filter(type=TaskEvent.Types.PROGRESS)
-    return _prune(progress.filter(timestamp__lt=now - _seconds(settings.TASKHUB_PROGRESS_KEEP_S))) + _prune(
-        TaskEvent.objects.filter(timestamp__lt=now - _seconds(settings.TASKHUB_EVENTS_KEEP_S))
-    )
+    """The ids of the log rise with time: what has been kept for long enough comes first, and needs no index."""
+    before = database_now() - _seconds(settings.TASKHUB_EVENTS_KEEP_S)
+    first = TaskEvent.objects.order_by("pk").values_list("pk", "timestamp")[:AT_ONCE]
+    return _delete(TaskEvent, [pk for pk, timestamp in first if timestamp < before])
+
+
+def prune_progress() -> int:
+    """Reports of progress go sooner than the events among which they lie. A marker says how far this has come.
+
+    Returns how many events were looked through.
+    """
+    before = database_now() - _seconds(settings.TASKHUB_PROGRESS_KEEP_S)
+    marker = Marker.objects.filter(name=PROGRESS_PRUNED).first() or Marker(name=PROGRESS_PRUNED, value={"id": 0})
+    following = TaskEvent.objects.filter(pk__gt=marker.value["id"]).order_by("pk")
+    rows = following.values_list("pk", "timestamp", "type")[:AT_ONCE]
+    old = list(takewhile(lambda row: row[1] < before, rows))
+    if old:
+        _delete(TaskEvent, [pk for pk, _, type in old if type == TaskEvent.Types.PROGRESS])
+        marker.value = {"id": old[-1][0]}
+        marker.save()
+    return len(old)
 
 
 def prune_tasks() -> int:
@@ -184,8 +210,11 @@ def prune_sessions() -> int:
 
 def _prune(rows) -> int:
     """Delete the first of `rows`. Looks before it writes."""
-    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    return rows.model.objects.filter(pk__in=keys).delete()[0] if keys else 0
+    return _delete(rows.model, list(rows.order_by("pk").values_list("pk", flat=True)[:AT_ONCE]))
+
+
+def _delete(model: type[Model], keys: list[Any]) -> int:
+    return model._default_manager.filter(pk__in=keys).delete()[0] if keys else 0
 
 
 def _seconds(number: float) -> dt.timedelta:

@@ -59,7 +59,6 @@ class TaskEvent(models.Model):
                 condition=Q(task_id__isnull=True, pipeline_id__isnull=False),
             ),
         ]
-        indexes = [models.Index("timestamp", name="event_timestamp")]
 
     def __str__(self) -> str:
         return f"{self.type} {self.task_id or self.pipeline_id} v{self.version}"

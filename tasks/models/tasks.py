@@ -80,7 +80,10 @@ class Task(models.Model):
     timeout = models.FloatField(default=300)
     timeout_is_own = models.BooleanField(default=True)  # the submission said it; a default is longer once deferred
 
-    worker = models.ForeignKey(Worker, models.PROTECT, null=True, related_name="tasks", db_index=False)
+    # No constraint in the database, which would look for each task of a claim: the claim itself looks once.
+    worker = models.ForeignKey(
+        Worker, models.PROTECT, null=True, related_name="tasks", db_index=False, db_constraint=False
+    )
     lease = models.UUIDField(null=True)  # the fence: every write of an attempt names it
     deferred_until = models.DateTimeField(null=True)  # a receiver finishes it later; no worker holds it
 

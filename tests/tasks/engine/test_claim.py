@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from django.db import connection, transaction
 
 from tasks import lifecycle, queues, submit
-from tasks.database import database_now
+from tasks.database import database_now, uuid7
 from tasks.engine import claim
 from tasks.engine.claim import AHEAD, BATCH, Pace
 from tasks.models import Task, Worker
@@ -204,6 +205,22 @@ def test_an_idle_worker_sleeps_until_something_is_due_and_never_for_long():
 
 
 @pytest.mark.usefixtures("every_database")
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [PLAIN, LOOP])
+@pytest.mark.parametrize("end", ["stopped_at", "lost_at", "forgotten"])
+def test_a_session_that_has_ended_takes_nothing_even_if_it_does_not_know(role, end):
+    make_task(name={PLAIN: "test.echo", LOOP: "test.async"}[role])
+    ended = session(role)
+    if end == "forgotten":
+        Worker.objects.filter(pk=ended.worker.pk).delete()
+    else:
+        Worker.objects.filter(pk=ended.worker.pk).update(**{end: database_now()})
+    take = partial(claim.plain, pace=Pace()) if role == PLAIN else partial(claim.many, limit=10)
+    assert take(ended) == []
+    assert take(session(role)) != []
+
+
+@pytest.mark.usefixtures("every_database")
 def test_the_most_urgent_first_then_the_longest_due():
     late = make_task(priority=5, run_at=(database_now() - dt.timedelta(hours=1)).isoformat())
     high, low, urgent = make_task(priority=5), make_task(priority=-5), make_task(priority=100)
@@ -269,7 +286,7 @@ def test_nobody_waits_for_a_row_that_somebody_else_is_about_to_take(on_postgres)
 def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, is_claim, index):
     known = claim._known()
     statement, parameters = (
-        claim._claim("sqlite", role, known, False) if is_claim else claim._look("sqlite", role, known)
+        claim._claim("sqlite", role, known, False, uuid7()) if is_claim else claim._look("sqlite", role, known)
     )
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}", [*parameters, 100] if is_claim else parameters)
@@ -283,7 +300,7 @@ def test_sqlite_reads_no_more_of_a_backlog_than_is_wanted(role, is_claim, index)
 @pytest.mark.parametrize("role", [PLAIN, LOOP])
 def test_postgresql_reads_no_more_of_a_backlog_than_is_wanted_before_it_knows_how_long_it_is(role):
     make_task()
-    statement, parameters = claim._claim("postgresql", role, claim._known(), False)
+    statement, parameters = claim._claim("postgresql", role, claim._known(), False, uuid7())
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(claim.BY_INDEX["postgresql"])
         cursor.execute(f"EXPLAIN {statement}", [*parameters, 100])

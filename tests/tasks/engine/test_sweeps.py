@@ -236,8 +236,36 @@ def test_events_are_kept_for_their_time_and_progress_for_a_shorter_one(settings)
     ages = {created: 1001, claimed: 500, old: 101, new: 99}
     for event, age in ages.items():
         TaskEvent.objects.filter(pk=event.pk).update(timestamp=database_now() - age * SECOND)
-    assert sweeps.prune_events() == 2
+    assert sweeps.prune_events() == 1
+    assert set(TaskEvent.objects.all()) == {claimed, old, new}
+    assert sweeps.prune_progress() == 2  # looked through
     assert set(TaskEvent.objects.all()) == {claimed, new}
+
+
+@pytest.mark.django_db
+def test_progress_is_pruned_from_where_the_last_sweep_stopped(settings, monkeypatch):
+    monkeypatch.setattr(sweeps, "AT_ONCE", 2)
+    settings.TASKHUB_PROGRESS_KEEP_S = 0
+    task = claim(make_task())
+    for percent in (1, 2):
+        lifecycle.report([lifecycle.Progress(task.pk, task.lease, percent, "")], "test")
+    assert [sweeps.prune_progress() for _ in range(3)] == [2, 2, 0]
+    lifecycle.report([lifecycle.Progress(task.pk, task.lease, 3, "")], "test")
+    assert sweeps.prune_progress() == 1
+    assert not TaskEvent.objects.filter(type="task_progress").exists()
+
+
+@pytest.mark.django_db
+def test_a_sweep_that_had_its_hands_full_goes_on_in_the_next_round(settings, monkeypatch):
+    monkeypatch.setattr(sweeps, "AT_ONCE", 2)
+    settings.TASKHUB_EVENTS_KEEP_S = 0
+    for _ in range(3):
+        make_task()
+    sweeper = sweeps.Sweeper()
+    sweeper.round()
+    assert TaskEvent.objects.count() == 1
+    sweeper.round()
+    assert TaskEvent.objects.count() == 0
 
 
 @pytest.mark.django_db
