@@ -132,6 +132,15 @@ def test_a_query_can_be_interrupted_and_the_next_one_has_a_sound_connection(perf
     assert Queue.objects.count() == 0
 
 
+@pytest.mark.postgres
+def test_a_connection_that_a_handler_breaks_is_another_one_for_the_next(perform, on_postgres):
+    def broken(ctx):
+        connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert perform(broken).error["type"] == "OperationalError"
+    assert perform(lambda ctx: Queue.objects.count()).result == 0
+
+
 def test_an_interruption_leaves_a_tests_own_transaction_alone(perform):
     Queue.objects.create(name="of the test")
     perform(lambda ctx: time.sleep(LONG), timeout=0.05)
