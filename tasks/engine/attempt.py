@@ -26,6 +26,7 @@ from tasks.states import Actions
 
 A = Actions
 RESULT_LIMIT = 256 * 1024  # bytes of JSON
+NO_TRANSACTION = {TransactionStatus.IDLE, TransactionStatus.UNKNOWN}  # the latter: the connection has broken
 SNOOZE_LIMIT = 10 * 365 * 86_400  # seconds
 
 
@@ -159,7 +160,7 @@ def _transactions_of(connection: Any) -> set[int]:
 def _has_begun(connection: Any) -> bool:
     """Whether the driver is in a transaction."""
     if connection.vendor == "postgresql":
-        return connection.connection.pgconn.transaction_status != TransactionStatus.IDLE
+        return connection.connection.pgconn.transaction_status not in NO_TRANSACTION
     return connection.vendor == "sqlite" and connection.connection.in_transaction
 
 

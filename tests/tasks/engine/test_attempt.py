@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from tasks import PermanentError, Snooze, registry
 from tasks.changes import Outcome
@@ -135,9 +135,10 @@ def test_a_query_can_be_interrupted_and_the_next_one_has_a_sound_connection(perf
 @pytest.mark.postgres
 def test_a_connection_that_a_handler_breaks_is_another_one_for_the_next(perform, on_postgres):
     def broken(ctx):
-        connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        with suppress(OperationalError):
+            connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    assert perform(broken).error["type"] == "OperationalError"
+    assert perform(broken).action is A.COMPLETE
     assert perform(lambda ctx: Queue.objects.count()).result == 0
 
 
