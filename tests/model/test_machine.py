@@ -235,6 +235,8 @@ class Machine(RuleBasedStateMachine):
         self._die(self._busy(pick))
 
     def _busy(self, pick: int) -> RealSession:
+        if not self.workers:  # what runs is held by one that has gone already
+            self._register("plain")
         held = Counter(life.holder for life in self.lives.values())
         self.workers.sort(key=lambda worker: -held[self.sessions[worker.worker.pk]])
         return self.workers.pop(pick % len(self.workers))
