@@ -198,7 +198,8 @@ NOT_READY = {
     "sqlite": f"tasks_task INDEXED BY task_not_ready WHERE ready = 0 AND NOT ready AND status IN {WAITING_SQL}",
     "postgresql": f"tasks_task WHERE NOT ready AND status IN {WAITING_SQL}",
 }
-NOW = {"sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')", "postgresql": "clock_timestamp()"}
+# As Django writes a time for SQLite, which compares it as text: with six digits, of which three are known.
+NOW = {"sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now')", "postgresql": "clock_timestamp()"}
 LEFT = {
     "sqlite": "(julianday(run_at) - julianday('now')) * 86400",
     "postgresql": "EXTRACT(EPOCH FROM run_at - clock_timestamp())::float",

@@ -17,6 +17,7 @@ from tasks.rows import listed
 from tasks.signals import task_changed
 from tasks.states import TABLE, Actions, States
 from tests.factories import claim, end, make_task, make_worker
+from tests.model.clock import Clock
 
 pytestmark = pytest.mark.django_db
 VERBS = {
@@ -193,6 +194,15 @@ def test_what_is_not_due_is_not_ready_until_it_is_promoted():
     Task.objects.filter(pk=task.pk).update(run_at=task.created_at - dt.timedelta(seconds=1))
     assert lifecycle.promote() == 1
     assert Task.objects.ready().get().pk == task.pk
+
+
+@pytest.mark.usefixtures("every_database")
+def test_what_is_due_at_this_very_moment_is_due():
+    with (clock := Clock()).installed():
+        task = submit("test.echo", {"value": "x"}, delay=7.01)
+        clock.go_on(7.01)
+        assert clock.now == task.run_at
+        assert lifecycle.promote() == 1
 
 
 def test_the_database_refuses_what_the_machine_forbids():
