@@ -47,6 +47,8 @@ class Alarm:
         if not self._listens:
             yield
             return
+        if signal.getsignal(signal.SIGALRM) != self._ring:  # the handler before this one has taken it
+            signal.signal(signal.SIGALRM, self._ring)
         try:
             try:
                 self._ends, self._armed = time.monotonic() + seconds, context

@@ -142,6 +142,14 @@ def test_one_attempt_after_the_other_is_ended_in_time(context):
                 time.sleep(LONG)
 
 
+def test_one_who_takes_the_signal_for_himself_takes_no_deadline_from_the_next(context):
+    with (alarm := Alarm()).listening():
+        with alarm.within(LONG, context):
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        with pytest.raises(Interrupted), alarm.within(0.01, context):
+            time.sleep(LONG)
+
+
 def test_who_does_not_listen_raises_nothing(context):
     with Alarm().within(0.001, context):
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
