@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Min, Q
+from django.db.models import Max, Min, Q
 
 from tasks import tail
 from tasks.models import Marker, TaskEvent
@@ -127,6 +127,23 @@ def head() -> Cursor:
     newest = TaskEvent.objects.order_by("-id").values_list("id", "timestamp").first()
     high, tag = (newest[0], _tag(newest[1])) if newest else (_last_given(), 0)
     return Cursor(epoch(), high, tag, _holes_below(high) if _has_holes() else ())
+
+
+def last_before(moment: dt.datetime) -> int:
+    """The last id of an event before that moment, 0 when there is none: ids rise with time, give or take `MARGIN`.
+
+    By a few dozen look-ups of keys: each event would have to pay for an index of times.
+    """
+    kept = TaskEvent.objects.aggregate(first=Min("id"), last=Max("id"))
+    ids = range(kept["first"] or 0, (kept["last"] or 0) + 1)
+    older = bisect_left(ids, moment, key=_next_moment)
+    return ids[older - 1] if older else 0
+
+
+def _next_moment(id: int) -> dt.datetime:
+    """When the first event from that id on happened."""
+    following = TaskEvent.objects.filter(pk__gte=id).order_by("pk")
+    return following.values_list("timestamp", flat=True).first() or dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def epoch() -> str:
@@ -271,24 +288,16 @@ def _holes_below(high: int) -> tuple[Hole, ...]:
     writers = _ask(f"SELECT virtualtransaction, {began} {WRITERS}", {"table": _table()})
     if not writers:
         return ()
-    floor = _last_before([start for _, start in writers], high)
+    floor = _floor([start for _, start in writers])
     gaps = _ask(GAPS.format(table=connection.ops.quote_name(_table())), {"floor": floor, "high": high})
     owners = frozenset(name for name, _ in writers)
     return tuple(Hole(first, last, owners) for first, last in gaps)
 
 
-def _last_before(starts: list[dt.datetime | None], high: int) -> int:
-    """The last id up to `high` that was given before any of these transactions began; 0 when that cannot be told."""
+def _floor(starts: list[dt.datetime | None]) -> int:
+    """An id that was given before any of these transactions began; 0 when that cannot be told."""
     known = [start for start in starts if start is not None]
-    if len(known) < len(starts):
-        return 0
-    return max(0, bisect_left(range(high + 1), min(known) - MARGIN, key=_next_moment) - 1)
-
-
-def _next_moment(id: int) -> dt.datetime:
-    """When the first event from that id on happened. The ids rise with time, give or take `MARGIN`."""
-    following = TaskEvent.objects.filter(pk__gte=id).order_by("pk")
-    return following.values_list("timestamp", flat=True).first() or dt.datetime.max.replace(tzinfo=dt.UTC)
+    return last_before(min(known) - MARGIN) if len(known) == len(starts) else 0
 
 
 def _last_given() -> int:

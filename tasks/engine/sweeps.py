@@ -21,7 +21,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.models import Model
 
-from tasks import counts, failpoints, lifecycle
+from tasks import counts, cursor, failpoints, lifecycle
 from tasks.callbacks import settlement
 from tasks.database import database_now, transactional
 from tasks.engine.endurance import Outage
@@ -148,9 +148,9 @@ def rescue(worker: Worker, detail: str, expired: dt.datetime | None = None) -> i
 
 
 def rescue_stranded() -> int:
-    """What is held by a session that has ended: claimed by a process that did not know yet that it was lost."""
-    holders = Task.objects.processing().exclude(worker=None).values("worker").distinct()
-    ended = list(Worker.objects.filter(pk__in=holders).exclude(stopped_at=None, lost_at=None))
+    """What is held by a session that has ended, or is forgotten: claimed in the moment in which it was lost."""
+    holders = set(Task.objects.processing().exclude(worker=None).values_list("worker", flat=True).distinct())
+    ended = holders - set(live().filter(pk__in=holders).values_list("pk", flat=True))
     if not ended:
         return 0
     held = Task.objects.processing().filter(worker__in=ended)
@@ -161,10 +161,8 @@ def rescue_stranded() -> int:
 
 
 def prune_events() -> int:
-    """The ids of the log rise with time: what has been kept for long enough comes first, and needs no index."""
     before = database_now() - _seconds(settings.TASKHUB_EVENTS_KEEP_S)
-    first = TaskEvent.objects.order_by("pk").values_list("pk", "timestamp")[:AT_ONCE]
-    return _delete(TaskEvent, [pk for pk, timestamp in first if timestamp < before])
+    return _prune(TaskEvent.objects.filter(pk__lte=cursor.last_before(before)))
 
 
 def prune_progress() -> int:

@@ -147,13 +147,15 @@ class Machine(RuleBasedStateMachine):
     def _claim(self, worker: RealSession, limit: int) -> None:
         session = self.sessions[worker.worker.pk]
         lifecycle.promote()
-        is_plain = session.role == "plain"
-        claimed = claim.plain(worker, claim.Pace()) if is_plain else claim.many(worker, limit)
+        if session.role == "plain":
+            claimed, limit = claim.plain(worker, claim.Pace()), 1
+        else:
+            claimed = claim.many(worker, limit)
         if session.ended:  # it finds nothing any more, but may have looked a moment before its end
             assert claimed == []
-            claimed = lifecycle.claim(claim.claimable_by(session.role)[: 1 if is_plain else limit], worker.worker)
+            claimed = lifecycle.claim(claim.claimable_by(session.role)[:limit], worker.worker)
         expected = [*next_for(session.role, self.now, self.lives, self.paused)]
-        assert [task.pk for task in claimed] == expected[: 1 if is_plain else limit]
+        assert [task.pk for task in claimed] == expected[:limit]
         for task in claimed:
             self.lives[task.pk].claim(self.now, session, task.present_lease)
             self.leases.insert(0, (task.pk, task.present_lease))

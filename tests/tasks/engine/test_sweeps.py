@@ -187,6 +187,14 @@ def test_what_a_session_claimed_that_had_ended_already_is_taken_back(end):
     assert (stored(stranded).status, stored(stranded).attempt, stored(held).status) == ("pending", 0, "processing")
 
 
+@pytest.mark.usefixtures("every_database")
+def test_what_is_held_by_one_whom_nobody_remembers_is_given_back_too():
+    worker = make_worker()
+    task = claim(make_task(), worker)
+    Worker.objects.filter(pk=worker.pk)._raw_delete("default")
+    assert (sweeps.rescue_stranded(), stored(task).status) == (1, "pending")
+
+
 @pytest.mark.django_db
 def test_a_deferred_callback_belongs_to_nobody_and_is_not_stranded():
     task = claim(submit(callback_url="http://127.0.0.1:9/"), make_worker(role="loop"))
@@ -240,6 +248,21 @@ def test_events_are_kept_for_their_time_and_progress_for_a_shorter_one(settings)
     assert set(TaskEvent.objects.all()) == {claimed, old, new}
     assert sweeps.prune_progress() == 2  # looked through
     assert set(TaskEvent.objects.all()) == {claimed, new}
+
+
+@pytest.mark.django_db
+def test_events_that_a_wrong_clock_dated_ahead_keep_no_others(settings, monkeypatch):
+    monkeypatch.setattr(sweeps, "AT_ONCE", 2)
+    settings.TASKHUB_EVENTS_KEEP_S = 1000
+    for _ in range(12):
+        make_task()
+    ids = list(TaskEvent.objects.order_by("id").values_list("pk", flat=True))
+    TaskEvent.objects.update(timestamp=database_now() - 2000 * SECOND)
+    TaskEvent.objects.filter(pk__in=ids[:3]).update(timestamp=database_now() + 10**6 * SECOND)
+    TaskEvent.objects.filter(pk=ids[-1]).update(timestamp=database_now())
+    while sweeps.prune_events():
+        pass
+    assert list(TaskEvent.objects.values_list("pk", flat=True)) == ids[-1:]
 
 
 @pytest.mark.django_db
