@@ -223,6 +223,13 @@ class TestHoles:
         assert len(cursor.replay(kept, cursor.head()).entries) == 1
         assert len(cursor.read(head).entries) == 1
 
+    def test_so_does_the_head_of_a_log_whose_first_event_is(self, on_postgres):
+        late = Transaction()
+        submit("test.echo")
+        head = cursor.head()
+        late.finish(commits=True)
+        assert len(cursor.read(head).entries) == 1
+
     def test_the_head_of_an_empty_log_knows_it_too(self, on_postgres):
         late = Transaction()
         head = cursor.head()
